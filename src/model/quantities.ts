@@ -1,0 +1,38 @@
+const UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const;
+
+/** Bytes for people, in powers of 1000: `1.2 GB`. */
+export function formatBytes(bytes: number | bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : 1;
+  return `${value.toFixed(digits)} ${UNITS[unit]}`;
+}
+
+/** A duration for people: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 03 min`. */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(Math.floor(seconds % 60)).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+/** A count for people: `1,234,567`. */
+export function formatCount(count: number | bigint): string {
+  return count.toString().replaceAll(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
+/** Reads `500`, `64KB`, `2GB`, `16MiB`; undefined when it is no size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(B|[KMGT]B|[KMGT]iB)?$/i.exec(text.trim());
+  if (match?.[1] === undefined) return undefined;
+  const unit = (match[2] ?? 'B').toUpperCase();
+  const base = unit.includes('I') ? 1024 : 1000;
+  const power = 'BKMGT'.indexOf(unit[0] ?? 'B');
+  return Math.round(Number(match[1]) * base ** power);
+}
