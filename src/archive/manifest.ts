@@ -68,7 +68,7 @@ export const tableSchema = relationName.extend({
   /** NNNNN in member names. */
   number: z.number().int().positive(),
   oid: z.number().int(),
-  kind: z.enum(['table', 'partition', 'extension-config', 'materialized-view-source']),
+  kind: z.enum(['table', 'partition', 'extension-config']),
   persistence: z.enum(['permanent', 'unlogged']),
   /** Columns in the order of the COPY stream; generated columns are not among them. */
   columns: z.array(z.string()),
@@ -93,6 +93,10 @@ export const sequenceSchema = relationName.extend({
   isCalled: z.boolean(),
 });
 export type SequenceEntry = z.infer<typeof sequenceSchema>;
+
+/** A materialised view: its content is not stored, it is refreshed at the end of a restore if it was populated. */
+export const materializedViewSchema = relationName.extend({ oid: z.number().int(), populated: z.boolean() });
+export type MaterializedViewEntry = z.infer<typeof materializedViewSchema>;
 
 /** What this snapshot would not bring back, or only in part. */
 export const coverageSchema = z.object({
@@ -166,6 +170,7 @@ export const manifestSchema = z.object({
   encryptedTo: z.array(sha256),
   tables: z.array(tableSchema),
   sequences: z.array(sequenceSchema),
+  materializedViews: z.array(materializedViewSchema),
   coverage: z.array(coverageSchema),
   archives: z.array(
     z.object({

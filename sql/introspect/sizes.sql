@@ -1,0 +1,6 @@
+-- Heap and TOAST bytes by table oid ($1: oid[] as text[]). Run after the snapshot was taken: a size read
+-- before it may miss blocks that hold visible rows.
+SELECT t.oid::text                                        AS "oid",
+       coalesce(pg_relation_size(t.oid::oid), 0)::text    AS "heapBytes",
+       coalesce(pg_table_size(t.oid::oid), 0)::text       AS "totalBytes"
+  FROM unnest($1::text[]) AS t(oid);
