@@ -8,12 +8,14 @@ SELECT c.oid::int8::text                        AS "oid",
        c.relkind                                AS "kind",
        c.relpersistence                         AS "persistence",
        c.relispartition                         AS "isPartition",
+       (SELECT i.inhparent::int8::text FROM pg_inherits i
+         WHERE i.inhrelid = c.oid AND c.relispartition)             AS "partitionOf",
        coalesce(am.amname, '')                  AS "accessMethod",
        c.relispopulated                         AS "populated",
        has_schema_privilege(n.oid, 'USAGE')
          AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT')
                   ELSE has_table_privilege(c.oid, 'SELECT') END     AS "readable",
-       c.relkind IN ('r', 'p') AND row_security_active(c.oid)       AS "rowSecurity",
+       c.relkind = 'r' AND row_security_active(c.oid)               AS "rowSecurity",
        c.relreplident = 'n'
          OR c.relreplident = 'd'
             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)

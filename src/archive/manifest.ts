@@ -180,7 +180,9 @@ export const manifestSchema = z.object({
   ),
   /** schema.dump, globals.sql, largeobjects.dump, full.dump … by role. */
   parts: z.array(
-    storedObjectSchema.extend({ role: z.enum(['schema', 'globals', 'large-objects', 'full-custom', 'full-directory']) }),
+    storedObjectSchema.extend({
+      role: z.enum(['schema', 'globals', 'large-objects', 'full-custom', 'full-directory']),
+    }),
   ),
   totals: z.object({
     tables: count,

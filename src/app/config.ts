@@ -1,0 +1,133 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { Failure } from '../model/failure.ts';
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'up to 31 lower-case letters, digits, _ and -');
+
+const sourceSchema = z.strictObject({
+  url: z.string().min(1),
+  /** Name patterns: snapshots of this source are limited to them. */
+  tables: z.array(z.string()).optional(),
+  schemas: z.array(z.string()).optional(),
+  exclude: z.array(z.string()).optional(),
+});
+
+const repositorySchema = z.strictObject({
+  url: z.string().min(1),
+  endpoint: z.string().optional(),
+  region: z.string().optional(),
+  pathStyle: z.boolean().optional(),
+  sse: z.enum(['AES256', 'aws:kms']).optional(),
+  sseKmsKeyId: z.string().optional(),
+  storageClass: z.string().optional(),
+  profile: z.string().optional(),
+  roleArn: z.string().optional(),
+  accessKeyId: z.string().optional(),
+  secretAccessKey: z.string().optional(),
+  sessionToken: z.string().optional(),
+});
+export type RepositoryConfig = z.infer<typeof repositorySchema>;
+
+/** `tidemark.yaml`. Unknown settings are refused: one that is ignored silently may be the one that mattered. */
+const configSchema = z.strictObject({
+  sources: z.record(name, sourceSchema).optional(),
+  repositories: z.record(name, z.union([z.string().min(1), repositorySchema])).optional(),
+  snapshot: z
+    .strictObject({
+      jobs: z.int().min(1).max(64).optional(),
+      compression: z.enum(['zstd', 'gzip', 'none']).optional(),
+      lockTimeout: z.string().optional(),
+    })
+    .optional(),
+  encryption: z
+    .strictObject({
+      recipients: z.array(z.string().min(1)).optional(),
+      identityFile: z.string().optional(),
+    })
+    .optional(),
+});
+export type Config = z.infer<typeof configSchema>;
+
+export const DEFAULT_CONFIG_FILE = 'tidemark.yaml';
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Undefined when there is no file. */
+  readonly file: string | undefined;
+}
+
+/**
+ * Reads the configuration. Without `file`, `tidemark.yaml` in the working directory, which may be absent.
+ * `${NAME}` in a value stands for an environment variable. Fails with `config.invalid`, naming the setting and
+ * never its value.
+ */
+export async function loadConfig(
+  file: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<LoadedConfig> {
+  const path = file ?? DEFAULT_CONFIG_FILE;
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    const absent = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+    if (absent && file === undefined) return { config: {}, file: undefined };
+    throw new Failure('config.missing', `${path} can't be read`, { facts: { file: path }, cause });
+  }
+  return { config: parseConfig(text, path, environment), file: path };
+}
+
+export function parseConfig(
+  text: string,
+  path: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Config {
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch (cause) {
+    const line = cause instanceof Error && 'linePos' in cause ? ` (${positionOf(cause.linePos)})` : '';
+    throw new Failure('config.invalid', `${path} is not YAML${line}`, { facts: { file: path } });
+  }
+  const parsed = configSchema.safeParse(expand(document, environment, []));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.join('.') ?? '';
+  const what =
+    issue?.code === 'unrecognized_keys' ? `unknown setting ${issue.keys.join(', ')}` : (issue?.message ?? '');
+  throw new Failure('config.invalid', `${path}: ${where === '' ? '' : `${where}: `}${what}`, {
+    facts: { file: path, setting: where },
+  });
+}
+
+function expand(
+  value: unknown,
+  environment: Readonly<Record<string, string | undefined>>,
+  path: readonly string[],
+): unknown {
+  if (typeof value === 'string') {
+    return value.replaceAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, variable: string) => {
+      const found = environment[variable];
+      if (found === undefined || found === '') {
+        throw new Failure('config.missing', `${path.join('.')} needs the environment variable ${variable}`, {
+          facts: { setting: path.join('.'), variable },
+        });
+      }
+      return found;
+    });
+  }
+  if (Array.isArray(value))
+    return value.map((item, index) => expand(item, environment, [...path, String(index)]));
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, expand(item, environment, [...path, key])]),
+    );
+  }
+  return value;
+}
+
+function positionOf(linePos: unknown): string {
+  const [first] = Array.isArray(linePos) ? (linePos as { line?: number }[]) : [];
+  return first?.line === undefined ? 'see the file' : `line ${first.line}`;
+}

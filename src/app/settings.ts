@@ -1,0 +1,131 @@
+import { readFile } from 'node:fs/promises';
+import { createOpener, createSealer, parseIdentityFile } from '../archive/age.ts';
+import type { Opener, Sealer } from '../archive/age.ts';
+import { assertSourceName } from '../catalog/ids.ts';
+import { Failure } from '../model/failure.ts';
+import { parseConnectionUrl } from '../postgres/connection-settings.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import { discoverTools } from '../postgres/tools.ts';
+import type { ClientTools } from '../postgres/tools.ts';
+import { openStore } from '../storage/open-store.ts';
+import type { Store } from '../storage/store.ts';
+import { loadConfig } from './config.ts';
+import type { Config, LoadedConfig } from './config.ts';
+
+/** What every command takes on its command line. */
+export interface CommonOptions {
+  readonly config?: string;
+  readonly url?: string;
+  readonly source?: string;
+  readonly repository?: string;
+  readonly identityFile?: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Command line, configuration file and environment put together; the command line wins, then the file. */
+export class Settings {
+  readonly loaded: LoadedConfig;
+  readonly environment: Environment;
+  readonly sourceName: string;
+  readonly #options: CommonOptions;
+
+  private constructor(options: CommonOptions, loaded: LoadedConfig, environment: Environment) {
+    this.#options = options;
+    this.loaded = loaded;
+    this.environment = environment;
+    this.sourceName = options.source ?? onlyName(loaded.config.sources) ?? 'main';
+    assertSourceName(this.sourceName);
+  }
+
+  static async load(options: CommonOptions, environment: Environment = process.env): Promise<Settings> {
+    return new Settings(options, await loadConfig(options.config, environment), environment);
+  }
+
+  get config(): Config {
+    return this.loaded.config;
+  }
+
+  /** Undefined when no source is configured anywhere. */
+  findSource(): ConnectionSettings | undefined {
+    const text =
+      this.#options.url ??
+      this.config.sources?.[this.sourceName]?.url ??
+      this.environment['DATABASE_URL'] ??
+      this.environment['SUPABASE_DB_URL'];
+    return text === undefined ? undefined : this.connection(text);
+  }
+
+  /** Fails with `config.missing`. */
+  source(): ConnectionSettings {
+    const found = this.findSource();
+    if (found !== undefined) return found;
+    throw new Failure('config.missing', `no connection URL for source ${this.sourceName}`, {
+      remedy: 'pass --url, set DATABASE_URL or SUPABASE_DB_URL, or write sources.main.url into tidemark.yaml',
+    });
+  }
+
+  /** A URL as written by the user: `env:NAME` stands for a variable's value. */
+  connection(text: string): ConnectionSettings {
+    const variable = /^env:(\w+)$/.exec(text)?.[1];
+    if (variable === undefined) return parseConnectionUrl(text, this.environment);
+    const value = this.environment[variable];
+    if (value === undefined || value === '') {
+      throw new Failure('config.missing', `the environment variable ${variable} is not set`, {
+        facts: { variable },
+      });
+    }
+    return parseConnectionUrl(value, this.environment);
+  }
+
+  /** The repository's store; to be closed by the caller. Fails with `config.missing`. */
+  store(): Store {
+    const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
+    const named = wanted ?? onlyName(this.config.repositories);
+    if (named === undefined) {
+      throw new Failure('config.missing', 'no repository is named', {
+        remedy: 'pass --repository DIR or s3://bucket/prefix, or write repositories into tidemark.yaml',
+      });
+    }
+    const entry = this.config.repositories?.[named];
+    return openStore(
+      entry === undefined ? { url: named } : typeof entry === 'string' ? { url: entry } : entry,
+    );
+  }
+
+  /** Undefined: nothing is encrypted. */
+  sealer(): Sealer | undefined {
+    const recipients = this.config.encryption?.recipients ?? [];
+    return recipients.length === 0 ? undefined : createSealer(recipients);
+  }
+
+  /** Undefined when no private key is named. Fails with `key.invalid` or `key.missing`. */
+  async opener(): Promise<Opener | undefined> {
+    const file =
+      this.#options.identityFile ??
+      this.environment['TIDEMARK_IDENTITY_FILE'] ??
+      this.config.encryption?.identityFile;
+    if (file === undefined) return undefined;
+    let text: string;
+    try {
+      text = await readFile(file, 'utf8');
+    } catch (cause) {
+      throw new Failure('key.missing', `the identity file ${file} can't be read`, { facts: { file }, cause });
+    }
+    return createOpener(parseIdentityFile(text));
+  }
+
+  tools(signal: AbortSignal): Promise<ClientTools[]> {
+    return discoverTools({
+      binDirectories: this.environment['TIDEMARK_PG_BIN'],
+      searchPath: this.environment['PATH'] ?? '',
+      signal,
+    });
+  }
+}
+
+/** The name that is meant when none is given: the only one there is. */
+function onlyName(record: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const names = Object.keys(record ?? {});
+  return names.length === 1 ? names[0] : undefined;
+}

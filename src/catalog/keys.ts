@@ -1,0 +1,19 @@
+/** Where things lie in a repository (DESIGN §4). Relative to the store's own root. */
+export const keys = {
+  repository: 'repository.json',
+  identity: 'keys/identity.age',
+  source: (source: string): string => `sources/${source}/source.json`,
+  snapshots: (source: string): string => `sources/${source}/snapshots/`,
+  snapshot: (source: string, id: string): string => `sources/${source}/snapshots/${id}/`,
+  manifest: (source: string, id: string): string => `sources/${source}/snapshots/${id}/manifest.json`,
+  snapshotObject: (source: string, id: string, name: string): string =>
+    `sources/${source}/snapshots/${id}/${name}`,
+} as const;
+
+const MANIFEST_KEY = /^sources\/([a-z0-9][a-z0-9_-]{0,30})\/snapshots\/([0-9A-Za-z-]+)\/manifest\.json$/;
+
+/** The source and snapshot that a manifest's key names; undefined for any other key. */
+export function parseManifestKey(key: string): { source: string; id: string } | undefined {
+  const match = MANIFEST_KEY.exec(key);
+  return match?.[1] === undefined || match[2] === undefined ? undefined : { source: match[1], id: match[2] };
+}

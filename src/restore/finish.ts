@@ -1,0 +1,109 @@
+import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from '../archive/manifest.ts';
+import { Failure, throwIfAborted } from '../model/failure.ts';
+import { displayRelation, quoteIdentifier, quoteRelation } from '../model/identifiers.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+
+const SEQUENCES_PER_QUERY = 200;
+
+/** Puts sequences where the source's were. Can be done again. */
+export async function setSequences(
+  connection: Connection,
+  sequences: readonly SequenceEntry[],
+): Promise<void> {
+  for (let at = 0; at < sequences.length; at += SEQUENCES_PER_QUERY) {
+    const some = sequences.slice(at, at + SEQUENCES_PER_QUERY);
+    await connection.query(
+      `SELECT setval(to_regclass(s.name), s.value::bigint, s.called)
+         FROM unnest($1::text[], $2::text[], $3::bool[]) AS s(name, value, called)`,
+      [
+        some.map((sequence) => quoteRelation(sequence)),
+        some.map((sequence) => sequence.lastValue),
+        some.map((sequence) => sequence.isCalled),
+      ],
+    );
+  }
+}
+
+/** Refreshes materialised views, each after those that it reads. */
+export async function refreshMaterializedViews(
+  connection: Connection,
+  views: readonly MaterializedViewEntry[],
+): Promise<void> {
+  const wanted = new Set(views.map((view) => displayRelation(view)));
+  const ordered = await connection.query<{ schema: string; name: string }>(sqlFile('target/matview-order'));
+  for (const view of ordered.filter((candidate) => wanted.has(displayRelation(candidate)))) {
+    await connection.execute(`REFRESH MATERIALIZED VIEW ${quoteRelation(view)}`);
+  }
+}
+
+/** ANALYZE of each table, on all connections. */
+export function analyze(
+  connections: readonly Connection[],
+  tables: readonly TableEntry[],
+  signal: AbortSignal,
+): Promise<void> {
+  return forEachTable(connections, { tables, signal }, async (connection, table) => {
+    await connection.execute(`ANALYZE ${quoteRelation(table)}`);
+  });
+}
+
+/** Counts the rows of each restored table and compares with the manifest. Fails with `target.row_count`. */
+export function checkCounts(
+  connections: readonly Connection[],
+  tables: readonly TableEntry[],
+  signal: AbortSignal,
+): Promise<void> {
+  return forEachTable(connections, { tables, signal }, async (connection, table) => {
+    const condition = table.condition === undefined || table.condition === '' ? '' : ` ${table.condition}`;
+    const [row] = await connection.query<{ rows: string }>(
+      `SELECT count(*)::text AS "rows" FROM ONLY ${quoteRelation(table)}${condition}`,
+    );
+    if (row?.rows !== table.rows) {
+      throw new Failure(
+        'target.row_count',
+        `${displayRelation(table)} holds ${row?.rows ?? 'no'} rows on the target, the snapshot has ${table.rows}`,
+        { facts: { table: displayRelation(table), target: row?.rows, snapshot: table.rows } },
+      );
+    }
+  });
+}
+
+/** Settings under which the snapshot's text was written, and what a restore's sessions need. */
+export function targetSession(manifest: Manifest): Record<string, string> {
+  return {
+    ...manifest.settings,
+    search_path: '',
+    check_function_bodies: 'off',
+    client_min_messages: 'warning',
+    row_security: 'off',
+    statement_timeout: '0',
+    lock_timeout: '0',
+    idle_in_transaction_session_timeout: '0',
+    default_transaction_read_only: 'off',
+    synchronous_commit: 'off',
+  };
+}
+
+/** Commits so far were asynchronous: one synchronous commit puts them all on disk (wal_level permitting). */
+export async function makeDurable(connection: Connection): Promise<void> {
+  await connection.execute("SET synchronous_commit = 'on'");
+  await connection.execute(`COMMENT ON SCHEMA ${quoteIdentifier('tidemark_restore')} IS 'complete'`);
+}
+
+async function forEachTable(
+  connections: readonly Connection[],
+  work: { readonly tables: readonly TableEntry[]; readonly signal: AbortSignal },
+  act: (connection: Connection, table: TableEntry) => Promise<void>,
+): Promise<void> {
+  const largestFirst = [...work.tables].sort((a, b) => Number(BigInt(b.copyBytes) - BigInt(a.copyBytes)));
+  const queue = largestFirst.values();
+  const workers = connections.map(async (connection) => {
+    for (const table of queue) {
+      throwIfAborted(work.signal);
+      await act(connection, table);
+    }
+  });
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+}

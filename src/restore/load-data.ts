@@ -1,0 +1,111 @@
+import type { Manifest, TableEntry } from '../archive/manifest.ts';
+import { Failure, throwIfAborted } from '../model/failure.ts';
+import { displayRelation, quoteIdentifier, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
+import type { Connection } from '../postgres/connection.ts';
+import type { StoredRange } from './member-index.ts';
+import type { RestoreProgress } from './progress.ts';
+import { readRange } from './read-range.ts';
+import type { ReadHow } from './read-range.ts';
+
+/** Ranges of one table that one connection loads in one transaction. */
+export interface LoadUnit {
+  readonly table: TableEntry;
+  readonly ranges: readonly StoredRange[];
+  /** The unit is the whole table, and the table is ours to truncate: rows can be written frozen. */
+  readonly freeze: boolean;
+}
+
+export interface LoadOptions {
+  readonly manifest: Pick<Manifest, 'copyFormat' | 'server'>;
+  readonly read: ReadHow;
+  readonly progress: RestoreProgress;
+  readonly signal: AbortSignal;
+  readonly onRange: (range: StoredRange) => void;
+}
+
+/** A table below this is one unit, so that few transactions are made and all its rows can be frozen. */
+const WHOLE_TABLE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * Cuts the data into units, the most bytes first. A large table's ranges are units of their own: several
+ * connections load it at once. FREEZE needs the table truncated in the same transaction (COPY), so only
+ * tables of one unit get it, and only where `mayTruncate` (the restore made the table itself).
+ */
+export function loadUnits(
+  tables: readonly TableEntry[],
+  index: ReadonlyMap<number, readonly StoredRange[]>,
+  options: { readonly mayTruncate: boolean },
+): LoadUnit[] {
+  const units = tables.flatMap((table): LoadUnit[] => {
+    const ranges = index.get(table.number) ?? [];
+    if (ranges.every((range) => range.rows === 0n)) return [];
+    const bytes = ranges.reduce((sum, range) => sum + range.copyBytes, 0);
+    if (bytes <= WHOLE_TABLE_BYTES || ranges.length === 1) {
+      return [{ table, ranges, freeze: options.mayTruncate && table.kind !== 'extension-config' }];
+    }
+    return ranges.map((range) => ({ table, ranges: [range], freeze: false }));
+  });
+  return units.sort((a, b) => unitBytes(b) - unitBytes(a));
+}
+
+/** Loads units on all connections until there are none. Skips what this restore has loaded before. */
+export async function loadData(
+  connections: readonly Connection[],
+  units: readonly LoadUnit[],
+  options: LoadOptions,
+): Promise<void> {
+  const queue = units
+    .filter((unit) => !unit.ranges.every((range) => options.progress.has(item(range))))
+    .values();
+  const worker = async (connection: Connection): Promise<void> => {
+    for (const unit of queue) {
+      throwIfAborted(options.signal);
+      await loadUnit(connection, unit, options);
+    }
+  };
+  const workers = connections.map((connection) => worker(connection));
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
+}
+
+async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOptions): Promise<void> {
+  const items = unit.ranges.map((range) => item(range));
+  await connection.execute('BEGIN');
+  if (unit.freeze) await connection.execute(`TRUNCATE ONLY ${quoteRelation(unit.table)}`);
+  for (const range of unit.ranges) {
+    const rows = await connection.copyIn(
+      copyInStatement(unit, options.manifest),
+      readRange(range, options.read),
+    );
+    if (rows !== range.rows) throw wrongCount(unit.table, { stored: range.rows, loaded: rows });
+    options.onRange(range);
+  }
+  await connection.execute(options.progress.record(items));
+  await connection.commit();
+  options.progress.committed(items);
+}
+
+function copyInStatement(unit: LoadUnit, manifest: LoadOptions['manifest']): string {
+  const columns = unit.table.columns.map((column) => quoteIdentifier(column)).join(', ');
+  const list = columns === '' ? '' : ` (${columns})`;
+  const freeze = unit.freeze ? ', FREEZE' : '';
+  return (
+    `COPY ${quoteRelation(unit.table)}${list} FROM STDIN ` +
+    `WITH (FORMAT ${manifest.copyFormat}, ENCODING ${quoteLiteral(manifest.server.encoding)}${freeze})`
+  );
+}
+
+function wrongCount(table: TableEntry, rows: { readonly stored: bigint; readonly loaded: bigint }): Failure {
+  const name = displayRelation(table);
+  return new Failure('target.row_count', `${name}: the target took ${rows.loaded} rows of ${rows.stored}`, {
+    facts: { table: name, stored: rows.stored.toString(), loaded: rows.loaded.toString() },
+  });
+}
+
+function unitBytes(unit: LoadUnit): number {
+  return unit.ranges.reduce((sum, range) => sum + range.copyBytes, 0);
+}
+
+function item(range: StoredRange): string {
+  return `range:${range.table}/${range.range}`;
+}

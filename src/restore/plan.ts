@@ -1,0 +1,117 @@
+import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from '../archive/manifest.ts';
+import { Failure } from '../model/failure.ts';
+import { displayRelation } from '../model/identifiers.ts';
+import { relationPattern, schemaPattern } from '../model/patterns.ts';
+import type { NamePattern } from '../model/patterns.ts';
+import type { StoredRange } from './member-index.ts';
+import type { RestoreScope } from './scope.ts';
+import type { SchemaEntry } from './schema-script.ts';
+import { entriesForTables, sections } from './select-entries.ts';
+
+/** All that a restore will do, decided before it does anything. */
+export interface RestorePlan {
+  readonly tables: readonly TableEntry[];
+  readonly preData: readonly SchemaEntry[];
+  readonly postData: readonly SchemaEntry[];
+  readonly sequences: readonly SequenceEntry[];
+  readonly materializedViews: readonly MaterializedViewEntry[];
+  readonly rows: bigint;
+  readonly copyBytes: number;
+  /** To be read from the repository. */
+  readonly storedBytes: number;
+  /** What will not come back, in sentences. */
+  readonly notes: readonly string[];
+  /** Reasons why it can't start. */
+  readonly blockers: readonly string[];
+}
+
+export interface PlanFacts {
+  readonly manifest: Manifest;
+  readonly scope: RestoreScope;
+  readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+  /** Empty for a data-only restore. */
+  readonly entries: readonly SchemaEntry[];
+}
+
+/** Pure: facts in, plan out. Fails with `recovery.no_table` when a pattern matches nothing. */
+export function planRestore(facts: PlanFacts): RestorePlan {
+  const { manifest, scope, index } = facts;
+  const whole = scope.tables.length + scope.schemas.length === 0;
+  const wanted = matcher(manifest, scope);
+  const selected = manifest.tables.filter((table) => wanted(table));
+  const tables = scope.part === 'schema-only' ? [] : selected.filter((table) => table.data === 'included');
+  const chosen = chooseEntries(facts, { whole, selected });
+  const section = sections(facts.entries);
+  const created = new Set(chosen.entries.map((entry) => entry.oid));
+  const inScope = (relation: { oid: number; schema: string; name: string }): boolean =>
+    whole || (scope.part === 'data-only' ? wanted(relation) : created.has(String(relation.oid)));
+  const ranges = tables.flatMap((table) => index.get(table.number) ?? []);
+  return {
+    tables,
+    preData: chosen.entries.filter((entry) => section.get(entry) === 'pre-data'),
+    postData: chosen.entries.filter((entry) => section.get(entry) === 'post-data'),
+    sequences: scope.part === 'schema-only' ? [] : manifest.sequences.filter((sequence) => inScope(sequence)),
+    materializedViews:
+      scope.part === 'schema-only'
+        ? []
+        : manifest.materializedViews.filter((view) => view.populated && inScope(view)),
+    rows: ranges.reduce((sum, range) => sum + range.rows, 0n),
+    copyBytes: ranges.reduce((sum, range) => sum + range.copyBytes, 0),
+    storedBytes: ranges.reduce((sum, range) => sum + range.storedBytes, 0),
+    notes: [...notes(manifest, selected, scope), ...chosen.notes],
+    blockers: [],
+  };
+}
+
+function matcher(
+  manifest: Manifest,
+  scope: RestoreScope,
+): (relation: { schema: string; name: string }) => boolean {
+  const patterns: NamePattern[] = [
+    ...scope.tables.map((text) => relationPattern(text)),
+    ...scope.schemas.map((text) => schemaPattern(text)),
+  ];
+  for (const pattern of patterns) {
+    if (!manifest.tables.some((table) => pattern.matches(table))) {
+      throw new Failure(
+        'recovery.no_table',
+        `snapshot ${manifest.id} has no table that matches ${pattern.text}`,
+        {
+          facts: { pattern: pattern.text, snapshot: manifest.id },
+        },
+      );
+    }
+  }
+  return (relation) => patterns.length === 0 || patterns.some((pattern) => pattern.matches(relation));
+}
+
+function chooseEntries(
+  facts: PlanFacts,
+  selection: { readonly whole: boolean; readonly selected: readonly TableEntry[] },
+): { entries: readonly SchemaEntry[]; notes: string[] } {
+  if (facts.scope.part === 'data-only') return { entries: [], notes: [] };
+  if (selection.whole) return { entries: facts.entries, notes: [] };
+  const oids = new Set(selection.selected.map((table) => String(table.oid)));
+  const { entries, leftOut } = entriesForTables(facts.entries, oids);
+  const why = 'is left out: it needs a table outside the selection';
+  return { entries, notes: leftOut.map((entry) => `${entry.type.toLowerCase()} ${entry.name} ${why}`) };
+}
+
+function notes(manifest: Manifest, selected: readonly TableEntry[], scope: RestoreScope): string[] {
+  const excluded = selected
+    .filter((table) => table.data === 'excluded')
+    .map((table) => displayRelation(table));
+  return [
+    ...(excluded.length > 0 && scope.part !== 'schema-only'
+      ? [`rows of ${excluded.join(', ')} are not in this snapshot; the tables come back empty`]
+      : []),
+    ...manifest.coverage
+      .filter(
+        (entry) =>
+          entry.kind === 'role-passwords' ||
+          entry.kind === 'large-objects-excluded' ||
+          entry.kind === 'foreign-table',
+      )
+      .map((entry) => entry.note),
+  ];
+}

@@ -1,0 +1,55 @@
+import type { Opener } from '../archive/age.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import type { Repository } from '../catalog/repository.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import type { ClientTools } from '../postgres/tools.ts';
+import type { RestorePlan } from './plan.ts';
+import type { RestoreScope } from './scope.ts';
+
+export interface RestoreRequest {
+  readonly repository: Repository;
+  readonly manifest: Manifest;
+  readonly target: ConnectionSettings;
+  /** To prove that the target is not the source. Undefined: the source is not configured. */
+  readonly source: ConnectionSettings | undefined;
+  readonly scope: RestoreScope;
+  /** Replace what stands in the target's way. The user has been asked. */
+  readonly clean: boolean;
+  readonly owners: boolean;
+  readonly privileges: boolean;
+  readonly opener: Opener | undefined;
+  readonly tools: readonly ClientTools[];
+  readonly jobs: number;
+  readonly onEvent: (event: RestoreEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+export type RestorePhase =
+  | 'pre-data'
+  | 'data'
+  | 'post-data'
+  | 'sequences'
+  | 'materialized views'
+  | 'analyze'
+  | 'check';
+
+export type RestoreEvent =
+  | { readonly kind: 'planned'; readonly plan: RestorePlan; readonly continued: boolean }
+  | { readonly kind: 'phase'; readonly phase: RestorePhase; readonly items: number }
+  | { readonly kind: 'entry'; readonly name: string }
+  | {
+      readonly kind: 'progress';
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+      readonly rows: bigint;
+    };
+
+export interface RestoreReport {
+  readonly snapshot: string;
+  readonly tables: number;
+  readonly rows: bigint;
+  readonly copyBytes: number;
+  readonly milliseconds: number;
+  /** What was not brought back, or only in part: coverage of the snapshot and entries left out. */
+  readonly notes: readonly string[];
+}

@@ -1,0 +1,212 @@
+import { randomBytes } from 'node:crypto';
+import { keys } from '../catalog/keys.ts';
+import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
+import { connect } from '../postgres/connection.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { chooseTools } from '../postgres/tools.ts';
+import {
+  analyze,
+  checkCounts,
+  makeDurable,
+  refreshMaterializedViews,
+  setSequences,
+  targetSession,
+} from './finish.ts';
+import { loadData, loadUnits } from './load-data.ts';
+import { readMemberIndex } from './member-index.ts';
+import type { StoredRange } from './member-index.ts';
+import { planRestore } from './plan.ts';
+import type { RestorePlan } from './plan.ts';
+import { RestoreProgress } from './progress.ts';
+import { readSchema } from './read-schema.ts';
+import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
+import { runInOrder, runParallel, stages } from './run-entries.ts';
+import { contents, isSameDatabase, targetBlockers } from './target.ts';
+
+/** What a restore would do, and what stands in its way. Changes nothing. */
+export async function planOf(
+  request: RestoreRequest,
+): Promise<{ plan: RestorePlan; index: ReadonlyMap<number, readonly StoredRange[]> }> {
+  const { manifest, repository, signal } = request;
+  const index = await readMemberIndex(repository, manifest, { signal });
+  const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
+  const entries =
+    request.scope.part === 'data-only' ? [] : await readSchema(repository, manifest, { ...request, tools });
+  return { plan: planRestore({ manifest, scope: request.scope, index, entries }), index };
+}
+
+/**
+ * Restores a snapshot, or some of its tables, into a target database. What is done is recorded on the target
+ * in the same transactions, so a restore that was killed goes on when it is started again.
+ */
+export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreReport> {
+  const started = performance.now();
+  const { plan, index } = await planOf(request);
+  await using run = new AsyncDisposableStack();
+  const connections = await openConnections(request, run);
+  const [first] = connections;
+  if (first === undefined) throw new Error('a restore needs a connection');
+  const progress = await begin(request, plan, first);
+  request.onEvent({ kind: 'planned', plan, continued: progress.started });
+  const phases = new Phases(request, progress);
+  await phases.run('pre-data', plan.preData.length, () =>
+    runInOrder(first, plan.preData, entryOptions(request, progress)),
+  );
+  await phases.run('data', plan.tables.length, () => load(request, { plan, index, progress, connections }));
+  await phases.run('post-data', plan.postData.length, async () => {
+    for (const stage of stages(plan.postData)) {
+      const options = entryOptions(request, progress);
+      await (stage.parallel
+        ? runParallel(connections, stage.entries, options)
+        : runInOrder(first, stage.entries, options));
+    }
+  });
+  await phases.run('sequences', plan.sequences.length, () => setSequences(first, plan.sequences));
+  await phases.run('materialized views', plan.materializedViews.length, () =>
+    refreshMaterializedViews(first, plan.materializedViews),
+  );
+  await phases.run('analyze', plan.tables.length, () => analyze(connections, plan.tables, request.signal));
+  await phases.run('check', plan.tables.length, () => checkCounts(connections, plan.tables, request.signal));
+  await makeDurable(first);
+  await RestoreProgress.remove(first);
+  return {
+    snapshot: request.manifest.id,
+    tables: plan.tables.length,
+    rows: plan.rows,
+    copyBytes: plan.copyBytes,
+    milliseconds: performance.now() - started,
+    notes: plan.notes,
+  };
+}
+
+async function openConnections(request: RestoreRequest, run: AsyncDisposableStack): Promise<Connection[]> {
+  const connections: Connection[] = [];
+  for (let count = 0; count < Math.max(1, request.jobs); count += 1) {
+    const connection = await connect(request.target, {
+      side: 'target',
+      job: 'restore',
+      signal: request.signal,
+      session: targetSession(request.manifest),
+    });
+    connections.push(run.use(connection));
+  }
+  return connections;
+}
+
+/** Everything that must hold before the first change (DESIGN §7, preflight). */
+async function begin(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  connection: Connection,
+): Promise<RestoreProgress> {
+  const { manifest, scope } = request;
+  await refuseSource(request, connection);
+  const blockers = [
+    ...plan.blockers,
+    ...(await targetBlockers(connection, manifest, { schema: scope.part !== 'data-only' })),
+  ];
+  if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
+  const id = restoreId(request);
+  const underWay = await RestoreProgress.find(connection);
+  if (underWay !== undefined && underWay !== id) {
+    throw new Failure('target.half_done', `the target is half way through another restore (${underWay})`, {
+      facts: { restore: underWay },
+    });
+  }
+  if (underWay === undefined && scope.part !== 'data-only') {
+    const found = await contents(connection);
+    if (found.length > 0) {
+      throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
+        facts: { found: found.slice(0, 5) },
+      });
+    }
+  }
+  return RestoreProgress.open(connection, id);
+}
+
+async function refuseSource(request: RestoreRequest, connection: Connection): Promise<void> {
+  if (request.source === undefined) return;
+  const key = randomBytes(8).readBigInt64BE();
+  const same = await isSameDatabase(request.source, connection, { key, signal: request.signal });
+  const named =
+    request.source.host === request.target.host &&
+    request.source.port === request.target.port &&
+    request.source.database === request.target.database;
+  if (same === true || (same === undefined && named)) {
+    throw new Failure('target.is_source', `${request.target.display} is the source itself`, {
+      facts: { target: request.target.display },
+    });
+  }
+}
+
+/** Two restores are the same when they bring the same of the same snapshot. */
+function restoreId({ manifest, scope }: RestoreRequest): string {
+  const of = [...scope.tables, ...scope.schemas.map((schema) => `${schema}.*`)].sort().join(' ');
+  return [manifest.id, scope.part, of].filter((part) => part !== '').join(' ');
+}
+
+function entryOptions(request: RestoreRequest, progress: RestoreProgress): Parameters<typeof runInOrder>[2] {
+  return {
+    progress,
+    signal: request.signal,
+    onEntry: (entry) => request.onEvent({ kind: 'entry', name: `${entry.type.toLowerCase()} ${entry.name}` }),
+  };
+}
+
+function load(
+  request: RestoreRequest,
+  work: {
+    readonly plan: RestorePlan;
+    readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+    readonly progress: RestoreProgress;
+    readonly connections: readonly Connection[];
+  },
+): Promise<void> {
+  const { manifest, repository } = request;
+  let doneBytes = 0;
+  let rows = 0n;
+  const units = loadUnits(work.plan.tables, work.index, { mayTruncate: request.scope.part !== 'data-only' });
+  return loadData(work.connections, units, {
+    manifest,
+    progress: work.progress,
+    signal: request.signal,
+    read: {
+      store: repository.store,
+      keyOf: (name) => keys.snapshotObject(manifest.source, manifest.id, name),
+      compression: manifest.compression,
+      opener: request.opener,
+      signal: request.signal,
+    },
+    onRange: (range) => {
+      doneBytes += range.copyBytes;
+      rows += range.rows;
+      request.onEvent({ kind: 'progress', doneBytes, totalBytes: work.plan.copyBytes, rows });
+    },
+  });
+}
+
+/** Announces phases, and says what is half done when one fails. */
+class Phases {
+  readonly #request: RestoreRequest;
+  readonly #progress: RestoreProgress;
+
+  constructor(request: RestoreRequest, progress: RestoreProgress) {
+    this.#request = request;
+    this.#progress = progress;
+  }
+
+  async run(phase: RestorePhase, items: number, act: () => Promise<void>): Promise<void> {
+    throwIfAborted(this.#request.signal);
+    this.#request.onEvent({ kind: 'phase', phase, items });
+    try {
+      await act();
+    } catch (error) {
+      const failure = asFailure(error);
+      throw new Failure(failure.code, `${phase}: ${failure.message}`, {
+        facts: { ...failure.facts, phase, restore: this.#progress.id },
+        remedy: `${failure.remedy}; the target is half restored: the same command goes on from here, or drop the database`,
+        cause: failure,
+      });
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import type { Sealer } from '../archive/age.ts';
+import type { StoredObject } from '../archive/manifest.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import type { Relation } from '../postgres/inventory.ts';
+import { libpqEnvironment } from '../postgres/libpq-environment.ts';
+import type { ClientTools } from '../postgres/tools.ts';
+import { runTool } from '../runtime/subprocess.ts';
+import type { Store } from '../storage/store.ts';
+import { stored } from './archive-output.ts';
+import { withoutMetaCommands } from './meta-commands.ts';
+import type { ExportedSnapshot } from './keeper.ts';
+
+export interface DumpContext {
+  readonly settings: ConnectionSettings;
+  readonly tools: ClientTools;
+  readonly job: string;
+  readonly snapshot: ExportedSnapshot;
+  readonly lockTimeoutMs: number;
+  readonly store: Store;
+  readonly keyOf: (name: string) => string;
+  readonly sealer: Sealer | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Our own schema on a source is never part of a snapshot. */
+const OWN_SCHEMAS = ['tidemark', 'tidemark_restore'];
+
+/**
+ * `schema.dump`: pg_dump's custom format, everything of the schema, on the exported snapshot. Restores filter
+ * it; a dump that left things out could not be completed later (REPLICATION J). Relations that the role may
+ * not read are left out by name, since pg_dump would refuse to lock them: they are not in scope then.
+ */
+export function dumpSchema(context: DumpContext, unreadable: readonly Relation[]): Promise<StoredObject> {
+  return storeDump(context, 'schema.dump', [
+    '--schema-only',
+    ...unreadable.map((relation) => `--exclude-table=${pattern(relation.schema)}.${pattern(relation.name)}`),
+  ]);
+}
+
+/**
+ * `largeobjects.dump`: pg_dump has no switch for large objects alone; a data dump that excludes every table's
+ * data holds them and sequence positions, and a restore takes only the large objects from its list.
+ */
+export function dumpLargeObjects(context: DumpContext): Promise<StoredObject> {
+  return storeDump(context, 'largeobjects.dump', ['--data-only', '--blobs', '--exclude-table-data=*']);
+}
+
+/** `globals.sql`: roles without passwords, which managed servers don't show (REPLICATION J). */
+export async function dumpGlobals(context: DumpContext): Promise<StoredObject> {
+  const output = runTool({
+    file: context.tools.pgDumpall,
+    args: [
+      '--roles-only',
+      '--no-role-passwords',
+      '--quote-all-identifiers',
+      '--no-password',
+      '--database',
+      context.settings.database,
+    ],
+    environment: libpqEnvironment(context.settings, { job: context.job }),
+    signal: context.signal,
+  });
+  return put(context, 'globals.sql', withoutMetaCommands(output));
+}
+
+function storeDump(context: DumpContext, name: string, args: readonly string[]): Promise<StoredObject> {
+  const output = runTool({
+    file: context.tools.pgDump,
+    args: [
+      '--format=custom',
+      `--snapshot=${context.snapshot.name}`,
+      `--lock-wait-timeout=${Math.trunc(context.lockTimeoutMs)}`,
+      '--quote-all-identifiers',
+      '--no-password',
+      ...OWN_SCHEMAS.map((schema) => `--exclude-schema=${schema}`),
+      ...args,
+    ],
+    environment: libpqEnvironment(context.settings, { job: context.job }),
+    signal: context.signal,
+  });
+  return put(context, name, output);
+}
+
+async function put(context: DumpContext, name: string, plain: AsyncIterable<Buffer>): Promise<StoredObject> {
+  const full = context.sealer === undefined ? name : `${name}.age`;
+  const body = context.sealer === undefined ? plain : context.sealer.sealStream(plain);
+  return stored(full, await context.store.putIfAbsent(context.keyOf(full), body, { signal: context.signal }));
+}
+
+/** A name that pg_dump's pattern matcher takes literally. */
+function pattern(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

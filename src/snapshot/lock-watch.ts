@@ -1,0 +1,66 @@
+import { Failure } from '../model/failure.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+
+interface Waiter {
+  readonly pid: number;
+  readonly mode: string;
+  readonly object: string;
+  readonly waitedMs: number;
+}
+
+/**
+ * The source comes first (P7): while a snapshot holds its locks, looks every second for sessions that wait
+ * behind them, and calls `giveWay` once with `source.gave_way` when one has waited for `patienceMs`.
+ * A wait behind ACCESS SHARE is a schema change or TRUNCATE, and everyone who comes later waits behind it.
+ */
+export function watchForWaiters(
+  connection: Connection,
+  options: {
+    readonly patienceMs: number;
+    readonly applicationName: string;
+    readonly giveWay: (failure: Failure) => void;
+    /** A dead watcher must not leave locks unwatched. */
+    readonly failed: (error: unknown) => void;
+  },
+): { stop(): Promise<void> } {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> = Promise.resolve();
+
+  const look = async (): Promise<void> => {
+    try {
+      const [waiter] = await connection.query<Waiter>(sqlFile('introspect/lock-waiters'), [
+        options.patienceMs,
+        options.applicationName,
+      ]);
+      if (stopped) return;
+      if (waiter !== undefined) options.giveWay(gaveWay(waiter));
+      else schedule();
+    } catch (error) {
+      if (!stopped) options.failed(error);
+    }
+  };
+  const schedule = (): void => {
+    timer = setTimeout(() => {
+      running = look();
+    }, 1000);
+  };
+  schedule();
+  return {
+    stop: async () => {
+      stopped = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}
+
+function gaveWay(waiter: Waiter): Failure {
+  const seconds = Math.round(waiter.waitedMs / 1000);
+  return new Failure(
+    'source.gave_way',
+    `gave way: process ${waiter.pid} waited ${seconds} s for ${waiter.mode} on ${waiter.object} behind this snapshot`,
+    { facts: { pid: waiter.pid, mode: waiter.mode, object: waiter.object, waitedMs: waiter.waitedMs } },
+  );
+}

@@ -1,0 +1,210 @@
+import type { Manifest } from '../archive/manifest.ts';
+import { newId } from '../catalog/ids.ts';
+import { keys } from '../catalog/keys.ts';
+import { ensureSource } from '../catalog/repository.ts';
+import { newestSnapshot, publishManifest } from '../catalog/snapshots.ts';
+import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
+import type { Connection } from '../postgres/connection.ts';
+import {
+  readDefinitionVersions,
+  readExtensions,
+  readRelations,
+  readTableSizes,
+} from '../postgres/inventory.ts';
+import { readSequences } from '../postgres/sequences.ts';
+import { chooseTools } from '../postgres/tools.ts';
+import { copyTables } from './copy-tables.ts';
+import { dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
+import type { DumpContext } from './dump-tools.ts';
+import { isFlushed, lockAndExport } from './keeper.ts';
+import type { ExportedSnapshot } from './keeper.ts';
+import { watchForWaiters } from './lock-watch.ts';
+import { buildManifest, sourceDocument } from './build-manifest.ts';
+import { planSnapshot } from './plan.ts';
+import type { Prepared } from './prepared.ts';
+import type { SnapshotRequest } from './request.ts';
+import { selectRelations } from './select.ts';
+import { SourceSessions } from './source-session.ts';
+
+/**
+ * Takes one consistent snapshot of a source into a repository (engine copy) and returns its manifest.
+ *
+ * It exists only when this returns (P2): whatever ends it earlier, the objects written so far are removed
+ * where the store still answers, and without a manifest they never count.
+ */
+export async function takeSnapshot(request: SnapshotRequest): Promise<Manifest> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([request.signal, stop.signal]);
+  const failed = (reason: unknown): void => {
+    if (!signal.aborted) stop.abort(asFailure(reason));
+  };
+  const startedAt = new Date();
+  const written: { id: string | undefined } = { id: undefined };
+  try {
+    await using run = new AsyncDisposableStack();
+    const prepared = await prepare({ ...request, signal }, { run, failed });
+    written.id = prepared.id;
+    const manifest = await store({ ...request, signal }, { prepared, startedAt });
+    throwIfAborted(signal);
+    // From here on the snapshot may exist: nothing of it is removed, and a stop waits for the answer.
+    written.id = undefined;
+    await publishManifest(request.repository, manifest, { signal: AbortSignal.timeout(PUBLISH_MS) });
+    return manifest;
+  } catch (error) {
+    if (written.id !== undefined) await removeObjects(request, written.id);
+    // Once stopped, each part only reports that it was: the first reason is the one that tells.
+    throw signal.aborted ? interruption(signal) : asFailure(error);
+  }
+}
+
+async function prepare(
+  request: SnapshotRequest,
+  life: { readonly run: AsyncDisposableStack; readonly failed: (reason: unknown) => void },
+): Promise<Prepared> {
+  const sessions = new SourceSessions(request.settings, { job: 'snapshot', signal: request.signal });
+  const facts = await sessions.probe();
+  chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
+  request.onEvent({ kind: 'phase', phase: 'locking' });
+  const watcher = life.run.use(await sessions.open());
+  const relations = await readRelations(watcher);
+  const selected = selectRelations(relations, request.selection, facts.supabase ? 'supabase' : 'postgres');
+  const watch = watchForWaiters(watcher, {
+    patienceMs: request.patienceMs,
+    applicationName: `tidemark ${sessions.job}`,
+    giveWay: life.failed,
+    failed: life.failed,
+  });
+  life.run.defer(() => watch.stop());
+  const keeper = life.run.use(await sessions.open());
+  const snapshot = await lockAndExport(keeper, {
+    relations: [...selected.tables, ...selected.parents],
+    lockTimeoutMs: request.lockTimeoutMs,
+  });
+  const sizes = await readTableSizes(
+    keeper,
+    selected.tables.map((table) => table.oid),
+  );
+  const plan = planSnapshot(selected, sizes, { jobs: request.jobs });
+  const id = newId(new Date(snapshot.instant));
+  request.onEvent({ kind: 'planned', id, plan });
+  const unreadable = relations.filter((relation) => !relation.readable && relation.kind !== 'm');
+  return { id, facts, snapshot, selected, unreadable, plan, sessions, keeper, watcher, failed: life.failed };
+}
+
+async function store(
+  request: SnapshotRequest,
+  run: { readonly prepared: Prepared; readonly startedAt: Date },
+): Promise<Manifest> {
+  const { prepared } = run;
+  const { keeper, facts, snapshot } = prepared;
+  const source = await ensureSource(request.repository, sourceDocument(request.source, prepared), request);
+  const definitionsBefore = await readDefinitionVersions(keeper);
+  const tools = chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
+  const context: DumpContext = {
+    settings: request.settings,
+    tools,
+    job: prepared.sessions.job,
+    snapshot,
+    lockTimeoutMs: request.lockTimeoutMs,
+    store: request.repository.store,
+    keyOf: (name) => keys.snapshotObject(request.source, prepared.id, name),
+    sealer: request.sealer,
+    signal: request.signal,
+  };
+  const extensions = await readExtensions(keeper);
+  const sequences = await readSequences(keeper, prepared.selected.sequences);
+  request.onEvent({ kind: 'phase', phase: 'copying' });
+  const [copied, schema, globals, largeObjects] = await allOrNothing(prepared.failed, [
+    copyTables(request, prepared),
+    dumpSchema(context, prepared.unreadable),
+    dumpGlobals(context),
+    holdsLargeObjects(request, prepared).then((some) => (some ? dumpLargeObjects(context) : undefined)),
+  ]);
+  request.onEvent({ kind: 'phase', phase: 'finishing' });
+  await refuseChangedDefinitions(prepared, definitionsBefore);
+  await untilFlushed(prepared.watcher, snapshot, request.signal);
+  // A server that crashed took the keeper with it, and with it the right to call this one snapshot.
+  await keeper.execute('ROLLBACK');
+  const previous = await newestSnapshot(request.repository, {
+    source: request.source,
+    whole: false,
+    signal: request.signal,
+  });
+  return buildManifest({
+    request,
+    prepared,
+    source,
+    startedAt: run.startedAt,
+    tools,
+    extensions,
+    sequences,
+    copied,
+    parts: [
+      { role: 'schema', ...schema },
+      { role: 'globals', ...globals },
+      ...(largeObjects === undefined ? [] : [{ role: 'large-objects' as const, ...largeObjects }]),
+    ],
+    previous: previous && { id: previous.document.id, manifestSha256: previous.sha256 },
+  });
+}
+
+/** Waits for all. The first failure stops the others, and is thrown when they have ended. */
+async function allOrNothing<T extends readonly unknown[]>(
+  failed: (reason: unknown) => void,
+  tasks: { readonly [K in keyof T]: Promise<T[K]> },
+): Promise<T> {
+  for (const task of tasks) task.catch(failed);
+  await Promise.allSettled(tasks);
+  return Promise.all(tasks);
+}
+
+async function holdsLargeObjects(request: SnapshotRequest, prepared: Prepared): Promise<boolean> {
+  if (!request.largeObjects || prepared.selected.scope.kind !== 'whole') return false;
+  const [row] = await prepared.watcher.query<{ some: boolean }>(
+    'SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS "some"',
+  );
+  return row?.some === true;
+}
+
+/** pg_get_viewdef() and its like read the latest catalog: what changed meanwhile may not fit the data. */
+async function refuseChangedDefinitions(prepared: Prepared, before: ReadonlySet<string>): Promise<void> {
+  const after = await readDefinitionVersions(prepared.watcher);
+  const changed = [...before].filter((version) => !after.has(version));
+  if (changed.length > 0) {
+    throw new Failure(
+      'source.changed',
+      `${changed.length} definition(s) changed while the schema was dumped`,
+      {
+        facts: { kinds: [...new Set(changed.map((version) => version.split(':')[0] ?? ''))] },
+      },
+    );
+  }
+}
+
+/** Async commits that the snapshot shows must be on the source's disk before it counts (REPLICATION I 15). */
+async function untilFlushed(
+  watcher: Connection,
+  snapshot: ExportedSnapshot,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!(await isFlushed(watcher, snapshot.upper))) {
+    throwIfAborted(signal);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+const PUBLISH_MS = 120_000;
+const CLEAN_UP_MS = 15_000;
+
+/** Best effort: without a manifest the objects don't count, they only cost. */
+async function removeObjects(request: SnapshotRequest, id: string): Promise<void> {
+  const { store } = request.repository;
+  const signal = AbortSignal.timeout(CLEAN_UP_MS);
+  try {
+    for await (const object of store.list(keys.snapshot(request.source, id), { signal })) {
+      await store.delete(object.key, { signal });
+    }
+  } catch {
+    // The store that failed the snapshot may fail this too; `doctor` finds what was left.
+  }
+}

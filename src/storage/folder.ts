@@ -1,0 +1,240 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Dirent } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
+import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
+import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
+
+/** Names of files that are being written; `list` does not show them, and a crash may leave one. */
+export const TEMPORARY_PREFIX = '.tidemark-writing-';
+
+/**
+ * A folder as an object store. A put writes a temporary file beside the object, syncs it, links it to its name
+ * (which fails when the name is taken: nothing is ever overwritten) and syncs the directory, so that an object
+ * that exists is whole and stays after a power cut. Files are 0600, folders 0700.
+ */
+export function createFolderStore(options: { readonly root: string }): Store {
+  return new FolderStore(resolve(options.root));
+}
+
+class FolderStore implements Store {
+  readonly location: string;
+  readonly capabilities = { conditionalPut: true, objectLock: false, atomicReplace: true };
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.location = root;
+  }
+
+  async putIfAbsent(key: string, body: PutBody, options: PutOptions): Promise<PutResult> {
+    const path = this.#path(key);
+    const written = await this.#write(path, body, options.signal);
+    try {
+      throwIfAborted(options.signal);
+      await link(written.temporary, path);
+      await syncDirectory(dirname(path));
+      return { outcome: 'created', sizeBytes: written.sizeBytes, sha256: written.sha256 };
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw folderFailure(error, key);
+      const there = await this.#digest(path, options.signal);
+      const same = there.sizeBytes === written.sizeBytes && there.sha256 === written.sha256;
+      return { outcome: same ? 'same' : 'differs', sizeBytes: written.sizeBytes, sha256: written.sha256 };
+    } finally {
+      await rm(written.temporary, { force: true });
+    }
+  }
+
+  async get(key: string, options: GetOptions): Promise<AsyncIterable<Uint8Array>> {
+    const path = this.#path(key);
+    throwIfAborted(options.signal);
+    const { range } = options;
+    try {
+      const handle = await open(path, 'r');
+      return read(handle, { key, range, signal: options.signal });
+    } catch (error) {
+      throw folderFailure(error, key);
+    }
+  }
+
+  async stat(key: string, options: CallOptions): Promise<ObjectStat | undefined> {
+    throwIfAborted(options.signal);
+    try {
+      const found = await stat(this.#path(key));
+      return found.isFile() ? { key, sizeBytes: found.size, modified: found.mtime } : undefined;
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw folderFailure(error, key);
+    }
+  }
+
+  async *list(prefix: string, options: CallOptions): AsyncIterable<ObjectStat> {
+    const slash = prefix.lastIndexOf('/');
+    const keys: string[] = [];
+    await this.#collect(prefix.slice(0, slash + 1), keys, options.signal);
+    for (const key of keys.filter((candidate) => candidate.startsWith(prefix)).sort(byBytes)) {
+      const found = await this.stat(key, options);
+      if (found !== undefined) yield found;
+    }
+  }
+
+  async delete(key: string, options: CallOptions): Promise<void> {
+    throwIfAborted(options.signal);
+    try {
+      await unlink(this.#path(key));
+    } catch (error) {
+      if (!isAbsent(error)) throw folderFailure(error, key);
+    }
+  }
+
+  async replace(key: string, body: Uint8Array, options: CallOptions): Promise<void> {
+    refuseUnlessLease(key);
+    const path = this.#path(key);
+    const written = await this.#write(path, body, options.signal);
+    try {
+      await rename(written.temporary, path);
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      await rm(written.temporary, { force: true });
+      throw folderFailure(error, key);
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #path(key: string): string {
+    return join(this.#root, checkedKey(key));
+  }
+
+  async #write(
+    path: string,
+    body: PutBody,
+    signal: AbortSignal,
+  ): Promise<{ temporary: string; sizeBytes: number; sha256: string }> {
+    throwIfAborted(signal);
+    const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomUUID()}`);
+    let handle: FileHandle | undefined;
+    const digest = createHash('sha256');
+    let sizeBytes = 0;
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      handle = await open(temporary, 'wx', 0o600);
+      for await (const chunk of body instanceof Uint8Array ? [body] : body) {
+        throwIfAborted(signal);
+        digest.update(chunk);
+        sizeBytes += chunk.length;
+        await writeAll(handle, chunk);
+      }
+      await handle.sync();
+      await handle.close();
+      return { temporary, sizeBytes, sha256: digest.digest('hex') };
+    } catch (error) {
+      await handle?.close().catch(() => undefined);
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw signal.aborted ? interruption(signal) : folderFailure(error, path);
+    }
+  }
+
+  async #digest(path: string, signal: AbortSignal): Promise<{ sizeBytes: number; sha256: string }> {
+    return digestOf(createReadStream(path, { signal }));
+  }
+
+  async #collect(folder: string, keys: string[], signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    let entries: Dirent[];
+    try {
+      entries = await readdir(join(this.#root, folder), { withFileTypes: true });
+    } catch (error) {
+      if (isAbsent(error)) return;
+      throw folderFailure(error, folder);
+    }
+    for (const entry of entries) {
+      if (entry.isDirectory()) await this.#collect(`${folder}${entry.name}/`, keys, signal);
+      else if (entry.isFile() && !entry.name.startsWith(TEMPORARY_PREFIX))
+        keys.push(`${folder}${entry.name}`);
+    }
+  }
+}
+
+const READ_BYTES = 1024 * 1024;
+
+async function* read(
+  handle: FileHandle,
+  what: { readonly key: string; readonly range: GetOptions['range']; readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  try {
+    let position = what.range?.offset ?? 0;
+    const end = what.range === undefined ? Infinity : position + what.range.length;
+    while (position < end) {
+      throwIfAborted(what.signal);
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } catch (error) {
+    throw folderFailure(error, what.key);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
+}
+
+/** Without it a new name may be gone after a power cut, though the file's bytes are safe (fsync(2)). */
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+function systemCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+function folderFailure(error: unknown, key: string): Failure {
+  if (error instanceof Failure) return error;
+  const facts = { object: key, system: systemCode(error) };
+  switch (systemCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new Failure('repository.full', `no space left to write ${key}`, { facts, cause: error });
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new Failure('repository.permission', `no right to use ${key}`, { facts, cause: error });
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new Failure('repository.object_missing', `${key} is not there`, { facts, cause: error });
+    default:
+      // What the body's own source threw keeps its words: it is no fault of the folder.
+      return new Failure(
+        'repository.error',
+        `${key}: ${error instanceof Error ? error.message : String(error)}`,
+        {
+          facts,
+          cause: error,
+        },
+      );
+  }
+}
