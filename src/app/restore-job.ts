@@ -1,0 +1,87 @@
+import { availableParallelism } from 'node:os';
+import type { Repository } from '../catalog/repository.ts';
+import { Failure } from '../model/failure.ts';
+import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
+import { parseRecoveryTarget } from '../recovery/target.ts';
+import type { RestorePlan } from '../restore/plan.ts';
+import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
+import { planOf, restoreSnapshot } from '../restore/restore-snapshot.ts';
+import type { RestoreScope } from '../restore/scope.ts';
+import { createDatabase } from '../restore/target.ts';
+import { withRepository } from './list-job.ts';
+import type { Settings } from './settings.ts';
+
+export interface RestoreJobOptions {
+  readonly target: string;
+  readonly to: string;
+  readonly create: boolean;
+  readonly globals: boolean;
+  readonly clean: boolean;
+  readonly table: readonly string[];
+  readonly schema: readonly string[];
+  readonly schemaOnly: boolean;
+  readonly dataOnly: boolean;
+  readonly owner: boolean;
+  readonly privileges: boolean;
+  readonly jobs?: number;
+}
+
+interface JobRun extends RestoreJobOptions {
+  readonly signal: AbortSignal;
+  readonly onEvent?: (event: RestoreEvent) => void;
+}
+
+export async function restoreJob(settings: Settings, run: JobRun): Promise<RestoreReport> {
+  return withRepository(settings, run.signal, async (repository) => {
+    const request = await requestOf(settings, repository, run);
+    if (run.create) await createDatabase(request.target, request.manifest, { signal: run.signal });
+    return restoreSnapshot(request);
+  });
+}
+
+/** What the restore would do. Looks at the repository only. */
+export async function planRestoreJob(
+  settings: Settings,
+  run: JobRun,
+): Promise<{ readonly plan: RestorePlan; readonly snapshot: string }> {
+  return withRepository(settings, run.signal, async (repository) => {
+    const request = await requestOf(settings, repository, run);
+    const { plan } = await planOf(request);
+    return { plan, snapshot: request.manifest.id };
+  });
+}
+
+async function requestOf(settings: Settings, repository: Repository, run: JobRun): Promise<RestoreRequest> {
+  if (run.schemaOnly && run.dataOnly) {
+    throw new Failure('usage.invalid', '--schema-only and --data-only exclude each other');
+  }
+  const target = parseRecoveryTarget(run.to);
+  const manifest = await chooseSnapshot(repository, {
+    source: settings.sourceName,
+    target,
+    signal: run.signal,
+  });
+  return {
+    repository,
+    manifest,
+    target: settings.connection(run.target),
+    source: settings.findSource(),
+    scope: scopeOf(run),
+    clean: run.clean,
+    owners: run.owner,
+    privileges: run.privileges,
+    opener: manifest.encryptedTo.length === 0 ? undefined : await settings.opener(),
+    tools: await settings.tools(run.signal),
+    jobs: run.jobs ?? Math.min(8, Math.max(2, availableParallelism())),
+    onEvent: run.onEvent ?? (() => undefined),
+    signal: run.signal,
+  };
+}
+
+function scopeOf(run: JobRun): RestoreScope {
+  return {
+    tables: run.table,
+    schemas: run.schema,
+    part: run.schemaOnly ? 'schema-only' : run.dataOnly ? 'data-only' : 'all',
+  };
+}

@@ -1,0 +1,104 @@
+import { availableParallelism } from 'node:os';
+import type { Compression, Manifest } from '../archive/manifest.ts';
+import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
+import type { SnapshotPlan } from '../snapshot/plan.ts';
+import { previewSnapshot } from '../snapshot/preview.ts';
+import type { SnapshotEvent } from '../snapshot/request.ts';
+import type { Selection } from '../snapshot/select.ts';
+import { takeSnapshot } from '../snapshot/take-snapshot.ts';
+import { PROGRAM } from './program.ts';
+import type { Settings } from './settings.ts';
+
+export interface SnapshotJobOptions {
+  readonly format: 'text' | 'binary';
+  readonly compression?: Compression;
+  readonly jobs?: number;
+  readonly table: readonly string[];
+  readonly schema: readonly string[];
+  readonly exclude: readonly string[];
+  readonly largeObjects: boolean;
+  readonly lockTimeout?: number;
+  readonly giveWayAfter?: number;
+  readonly archiveSize?: number;
+}
+
+const LOCK_TIMEOUT_MS = 5000;
+/** P7: locks give way when someone waits behind them for 10 s. */
+const GIVE_WAY_AFTER_MS = 10_000;
+const ARCHIVE_BYTES = 4 * 1024 ** 3;
+
+interface JobRun extends SnapshotJobOptions {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: SnapshotEvent) => void;
+  readonly onCreated: (location: string) => void;
+}
+
+/** Takes a snapshot as configured; makes the repository when there is none. */
+export async function snapshotJob(
+  settings: Settings,
+  run: JobRun,
+): Promise<{ readonly manifest: Manifest; readonly milliseconds: number }> {
+  const started = performance.now();
+  const source = settings.source();
+  const sealer = settings.sealer();
+  const tools = await settings.tools(run.signal);
+  const store = settings.store();
+  try {
+    const fingerprints = sealer?.fingerprints ?? [];
+    const { repository, created } = await ensureRepository(store, {
+      recipientFingerprints: fingerprints,
+      program: PROGRAM,
+      signal: run.signal,
+    });
+    if (created) run.onCreated(store.location);
+    checkRecipients(repository, fingerprints);
+    const manifest = await takeSnapshot({
+      source: settings.sourceName,
+      settings: source,
+      repository,
+      selection: selectionOf(settings, run),
+      jobs: run.jobs ?? settings.config.snapshot?.jobs ?? defaultJobs(),
+      format: run.format,
+      compression: run.compression ?? settings.config.snapshot?.compression ?? 'zstd',
+      sealer,
+      largeObjects: run.largeObjects,
+      tools,
+      lockTimeoutMs: run.lockTimeout ?? LOCK_TIMEOUT_MS,
+      patienceMs: run.giveWayAfter ?? GIVE_WAY_AFTER_MS,
+      rollBytes: run.archiveSize ?? ARCHIVE_BYTES,
+      program: PROGRAM,
+      onEvent: run.onEvent,
+      signal: run.signal,
+    });
+    return { manifest, milliseconds: performance.now() - started };
+  } finally {
+    await store.close();
+  }
+}
+
+/** What a snapshot would copy. Takes no lock and writes nothing. */
+export function planSnapshotJob(
+  settings: Settings,
+  run: SnapshotJobOptions & { readonly signal: AbortSignal },
+): Promise<{ readonly plan: SnapshotPlan; readonly server: string }> {
+  return previewSnapshot({
+    settings: settings.source(),
+    selection: selectionOf(settings, run),
+    jobs: run.jobs ?? settings.config.snapshot?.jobs ?? defaultJobs(),
+    signal: run.signal,
+  });
+}
+
+/** One for each core, within reason: the server works as hard as we do. */
+function defaultJobs(): number {
+  return Math.min(8, Math.max(2, availableParallelism()));
+}
+
+/** Patterns of the command line replace those of the configuration. */
+function selectionOf(settings: Settings, run: SnapshotJobOptions): Selection {
+  if (run.table.length + run.schema.length + run.exclude.length > 0) {
+    return { tables: run.table, schemas: run.schema, exclude: run.exclude };
+  }
+  const source = settings.config.sources?.[settings.sourceName];
+  return { tables: source?.tables ?? [], schemas: source?.schemas ?? [], exclude: source?.exclude ?? [] };
+}

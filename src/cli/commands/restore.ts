@@ -1,0 +1,95 @@
+import type { Command } from 'commander';
+import { planRestoreJob, restoreJob } from '../../app/restore-job.ts';
+import type { RestoreJobOptions } from '../../app/restore-job.ts';
+import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
+import type { RestorePlan } from '../../restore/plan.ts';
+import type { RestoreReport } from '../../restore/request.ts';
+import { confirm } from '../context.ts';
+import type { CommandContext } from '../context.ts';
+import { repeated, wholeNumber } from '../options.ts';
+import { startProgress } from '../progress.ts';
+
+interface RestoreOptions extends RestoreJobOptions {
+  readonly dryRun: boolean;
+}
+
+export function addRestoreCommand(program: Command, run: CommandContext): void {
+  const command = program
+    .command('restore')
+    .description('bring a snapshot, or some of its tables, back into a database')
+    .requiredOption('--target <URL>', 'the database to restore into; never the source')
+    .option('--to <TARGET>', 'latest, snapshot:ID or a time', 'latest')
+    .option('--create', 'make the database', false)
+    .option('--globals', 'make the roles that are missing', false)
+    .option('--clean', 'replace what stands in the way (asks first)', false)
+    .addOption(repeated('--table <PATTERN>', 'only these tables'))
+    .addOption(repeated('--schema <PATTERN>', 'only these schemas'))
+    .option('--schema-only', 'definitions without rows', false)
+    .option('--data-only', 'rows into tables that exist', false)
+    .option('--no-owner', 'objects belong to the role that restores')
+    .option('--no-privileges', 'without grants')
+    .option('-j, --jobs <N>', 'connections', wholeNumber('--jobs', { min: 1, max: 64 }))
+    .option('--dry-run', 'print the plan and change nothing', false);
+  run.action(command, async ({ settings, terminal, signal, options }) => {
+    const chosen = options as unknown as RestoreOptions;
+    if (chosen.dryRun) {
+      const { plan, snapshot } = await planRestoreJob(settings, { ...chosen, signal });
+      terminal.result({ snapshot, plan: planDocument(plan) }, planLines(plan, snapshot));
+      return;
+    }
+    if (chosen.clean) {
+      await confirm(
+        `This drops what the snapshot would replace in ${settings.connection(chosen.target).display}.`,
+        { terminal, options },
+      );
+    }
+    const progress = startProgress(terminal);
+    const report = await restoreJob(settings, {
+      ...chosen,
+      signal,
+      onEvent: (event) => {
+        if (event.kind === 'planned') {
+          const what = `${formatCount(event.plan.tables.length)} tables, ${formatCount(event.plan.rows)} rows`;
+          progress.phase(`${event.continued ? 'going on with' : 'restoring'} ${what}`);
+        } else if (event.kind === 'phase') progress.phase(`${event.phase} (${formatCount(event.items)})`);
+        else if (event.kind === 'progress') progress.update(event.doneBytes, event.totalBytes);
+      },
+    }).finally(() => progress.stop());
+    terminal.result({ report }, reportLines(report));
+  });
+}
+
+function planDocument(plan: RestorePlan): unknown {
+  return {
+    tables: plan.tables.length,
+    rows: plan.rows,
+    copyBytes: plan.copyBytes,
+    storedBytes: plan.storedBytes,
+    preData: plan.preData.length,
+    postData: plan.postData.length,
+    sequences: plan.sequences.length,
+    materializedViews: plan.materializedViews.length,
+    notes: plan.notes,
+    blockers: plan.blockers,
+  };
+}
+
+function planLines(plan: RestorePlan, snapshot: string): string[] {
+  return [
+    `would restore from snapshot ${snapshot}:`,
+    `  ${formatCount(plan.tables.length)} tables, ${formatCount(plan.rows)} rows, ${formatBytes(plan.copyBytes)} of COPY data`,
+    `  ${formatBytes(plan.storedBytes)} to be read from the repository`,
+    `  ${formatCount(plan.preData.length)} definitions before the data, ${formatCount(plan.postData.length)} after it`,
+    ...plan.notes.map((note) => `  note: ${note}`),
+    ...plan.blockers.map((blocker) => `  BLOCKER: ${blocker}`),
+  ];
+}
+
+function reportLines(report: RestoreReport): string[] {
+  return [
+    `restored snapshot ${report.snapshot}`,
+    `  ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows, ${formatBytes(report.copyBytes)} in ${formatDuration(report.milliseconds)}`,
+    '  every row count was checked against the snapshot',
+    ...report.notes.map((note) => `  note: ${note}`),
+  ];
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { PROGRAM } from '../app/program.ts';
+import { Failure, asFailure } from '../model/failure.ts';
+import { addListCommand } from './commands/list.ts';
+import { addRestoreCommand } from './commands/restore.ts';
+import { addShowCommand } from './commands/show.ts';
+import { addSnapshotCommand } from './commands/snapshot.ts';
+import { CommandContext } from './context.ts';
+import { addCommonOptions } from './options.ts';
+
+// A URL with a password must not stay in the process list (P10).
+process.title = 'tidemark';
+
+const stop = new AbortController();
+let asked = 0;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    asked += 1;
+    // The second request does not wait for a clean end: without its last object, nothing that was written counts.
+    if (asked > 1) process.exit(130);
+    process.stderr.write(`\n${signal}: stopping; once more to end at once\n`);
+    stop.abort(new Failure('interrupted', `stopped by ${signal}`));
+  });
+}
+
+const context = new CommandContext(stop.signal);
+const program = new Command('tidemark')
+  .description('Point-in-time recovery for a Postgres of which you hold only the connection string')
+  .version(PROGRAM, '-V, --version')
+  .showSuggestionAfterError()
+  .exitOverride();
+for (const add of [addSnapshotCommand, addRestoreCommand, addListCommand, addShowCommand])
+  add(program, context);
+for (const command of program.commands) addCommonOptions(command).exitOverride();
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const failure = asFailure(error);
+  context.terminal.failure(failure);
+  if (failure.code === 'internal' && failure.cause instanceof Error)
+    process.stderr.write(`${failure.cause.stack ?? ''}\n`);
+  return failure.exitCode;
+}
