@@ -94,7 +94,7 @@ newline / slash ..\ – ünïcødé" VALUES ('x', 1), (NULL, NULL);
 INSERT INTO "Odd Names".no_columns SELECT FROM generate_series(1, 3);
 INSERT INTO "Odd Names".only_generated SELECT n FROM generate_series(1, 4) AS n;
 INSERT INTO "Odd Names".dropped_column VALUES (1, 'kept'), (2, NULL);
-INSERT INTO "Odd Names".one_large_value SELECT 1, string_agg(md5(n::text), ' ') FROM generate_series(1, 150000) AS n;
+INSERT INTO "Odd Names".one_large_value SELECT 1, string_agg('entry ' || n || ': ' || (SELECT text FROM sample_loading.phrases WHERE phrases.i = n % 1024), E'\n') FROM generate_series(1, 40000) AS n;
 SELECT setval('market.invoice_numbers', 424242, true);
 SET client_min_messages = warning;
 DROP SCHEMA sample_loading CASCADE;

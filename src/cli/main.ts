@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { addDemoCommand } from './commands/demo.ts';
 import { addListCommand } from './commands/list.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addShowCommand } from './commands/show.ts';
@@ -30,7 +31,7 @@ const program = new Command('tidemark')
   .version(PROGRAM, '-V, --version')
   .showSuggestionAfterError()
   .exitOverride();
-for (const add of [addSnapshotCommand, addRestoreCommand, addListCommand, addShowCommand])
+for (const add of [addSnapshotCommand, addRestoreCommand, addListCommand, addShowCommand, addDemoCommand])
   add(program, context);
 for (const command of program.commands) addCommonOptions(command).exitOverride();
 

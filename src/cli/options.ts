@@ -14,7 +14,10 @@ export interface GlobalOptions extends CommonOptions {
 export function addCommonOptions(command: Command): Command {
   return command
     .option('-c, --config <FILE>', 'configuration file (default: tidemark.yaml, if it is there)')
-    .option('--url <URL>', 'the source; also env:NAME (default: configuration, DATABASE_URL, SUPABASE_DB_URL)')
+    .option(
+      '--url <URL>',
+      'the source; also env:NAME (default: configuration, DATABASE_URL, SUPABASE_DB_URL)',
+    )
     .option('--source <NAME>', 'name of the source in the repository (default: main)')
     .option('--repository <WHERE>', 'a folder, s3://bucket/prefix, or a name from the configuration')
     .option('--identity-file <FILE>', 'private key of an encrypted repository')

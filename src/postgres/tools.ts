@@ -12,6 +12,7 @@ export interface ClientTools {
   readonly pgDump: string;
   readonly pgDumpall: string;
   readonly pgRestore: string;
+  readonly psql: string;
 }
 
 /** Where packagers put each major's programs; `*` is one folder of any name. */
@@ -74,8 +75,8 @@ export function chooseTools(tools: readonly ClientTools[], serverMajor: number):
 }
 
 async function lookInto(directory: string, signal: AbortSignal): Promise<ClientTools | undefined> {
-  const paths = ['pg_dump', 'pg_dumpall', 'pg_restore'].map((name) => join(directory, name));
-  const [pgDump = '', pgDumpall = '', pgRestore = ''] = paths;
+  const paths = ['pg_dump', 'pg_dumpall', 'pg_restore', 'psql'].map((name) => join(directory, name));
+  const [pgDump = '', pgDumpall = '', pgRestore = '', psql = ''] = paths;
   for (const path of paths) if (!(await isFile(path))) return undefined;
   if ((await realpath(pgDump)).endsWith('/pg_wrapper')) return undefined;
   try {
@@ -88,7 +89,7 @@ async function lookInto(directory: string, signal: AbortSignal): Promise<ClientT
     });
     const version = /\(PostgreSQL\) ([\d.]+\w*)/.exec(printed.toString('utf8'))?.[1];
     if (version === undefined) return undefined;
-    return { directory, major: Number.parseInt(version, 10), version, pgDump, pgDumpall, pgRestore };
+    return { directory, major: Number.parseInt(version, 10), version, pgDump, pgDumpall, pgRestore, psql };
   } catch (error) {
     // A broken installation is no installation; the next folder may serve.
     if (error instanceof Failure && error.code === 'tool.failed') return undefined;

@@ -27,6 +27,7 @@ export interface RestoreRequest {
 export type RestorePhase =
   | 'pre-data'
   | 'data'
+  | 'large objects'
   | 'post-data'
   | 'sequences'
   | 'materialized views'

@@ -13,6 +13,7 @@ import {
   targetSession,
 } from './finish.ts';
 import { loadData, loadUnits } from './load-data.ts';
+import { restoreLargeObjects } from './large-objects.ts';
 import { readMemberIndex } from './member-index.ts';
 import type { StoredRange } from './member-index.ts';
 import { planRestore } from './plan.ts';
@@ -53,6 +54,10 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
     runInOrder(first, plan.preData, entryOptions(request, progress)),
   );
   await phases.run('data', plan.tables.length, () => load(request, { plan, index, progress, connections }));
+  if (isWhole(request)) {
+    const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
+    await phases.run('large objects', parts, () => restoreLargeObjects(request, progress));
+  }
   await phases.run('post-data', plan.postData.length, async () => {
     for (const stage of stages(plan.postData)) {
       const options = entryOptions(request, progress);
@@ -137,6 +142,11 @@ async function refuseSource(request: RestoreRequest, connection: Connection): Pr
       facts: { target: request.target.display },
     });
   }
+}
+
+/** Large objects belong to no table: they come back with everything or not at all. */
+function isWhole({ scope }: RestoreRequest): boolean {
+  return scope.tables.length + scope.schemas.length === 0 && scope.part === 'all';
 }
 
 /** Two restores are the same when they bring the same of the same snapshot. */

@@ -39,10 +39,10 @@ export function dumpSchema(context: DumpContext, unreadable: readonly Relation[]
 
 /**
  * `largeobjects.dump`: pg_dump has no switch for large objects alone; a data dump that excludes every table's
- * data holds them and sequence positions, and a restore takes only the large objects from its list.
+ * data (`*.*`: a bare `*` means the search path's tables only) holds them and sequence positions.
  */
 export function dumpLargeObjects(context: DumpContext): Promise<StoredObject> {
-  return storeDump(context, 'largeobjects.dump', ['--data-only', '--blobs', '--exclude-table-data=*']);
+  return storeDump(context, 'largeobjects.dump', ['--data-only', '--blobs', '--exclude-table-data=*.*']);
 }
 
 /** `globals.sql`: roles without passwords, which managed servers don't show (REPLICATION J). */

@@ -1,0 +1,70 @@
+import { keys } from '../catalog/keys.ts';
+import { Failure } from '../model/failure.ts';
+import { libpqEnvironment } from '../postgres/libpq-environment.ts';
+import { chooseTools } from '../postgres/tools.ts';
+import { runTool } from '../runtime/subprocess.ts';
+import type { RestoreProgress } from './progress.ts';
+import { readPart } from './read-schema.ts';
+import type { RestoreRequest } from './request.ts';
+
+const ITEM = 'phase:large-objects';
+
+/**
+ * Restores large objects: what pg_restore prints goes through psql in one transaction that also records it, so
+ * that it happens once. Nothing to do for a snapshot without any.
+ */
+export async function restoreLargeObjects(request: RestoreRequest, progress: RestoreProgress): Promise<void> {
+  const { repository, manifest, signal } = request;
+  const part = manifest.parts.find((candidate) => candidate.role === 'large-objects');
+  if (part === undefined || progress.has(ITEM)) return;
+  const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
+  const script = runTool({
+    file: tools.pgRestore,
+    args: [
+      '--file=-',
+      '--data-only',
+      ...(request.owners ? [] : ['--no-owner']),
+      ...(request.privileges ? [] : ['--no-acl']),
+    ],
+    environment: {},
+    stdin: readPart({ repository, manifest, part }, request),
+    signal,
+  });
+  const printed = runTool({
+    file: tools.psql,
+    args: ['--no-psqlrc', '--quiet', '--no-password', '--set=ON_ERROR_STOP=1', '--output=/dev/null'],
+    environment: libpqEnvironment(request.target, { job: 'restore' }),
+    stdin: inOneTransaction(script, progress.record([ITEM])),
+    signal,
+  });
+  try {
+    for await (const chunk of printed) void chunk;
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'tool.failed') throw error;
+    throw new Failure('target.error', 'the large objects could not be restored', {
+      facts: { object: keys.snapshotObject(manifest.source, manifest.id, part.name) },
+      cause: error,
+    });
+  }
+  progress.committed([ITEM]);
+}
+
+/**
+ * Lines of a pg_restore script that do not belong into one transaction on any major: its own transactions, psql's
+ * meta-commands, a setting that servers before 17 don't know, and sequence positions, which have their own phase.
+ */
+const LEFT_OUT =
+  /^(?:BEGIN;|COMMIT;|SET transaction_timeout = 0;|\\(?:un)?restrict .*|SELECT pg_catalog\.setval\(.*)$/;
+
+async function* inOneTransaction(script: AsyncIterable<Uint8Array>, last: string): AsyncIterable<Buffer> {
+  yield Buffer.from('BEGIN;\n');
+  let rest = '';
+  const decoder = new TextDecoder('latin1');
+  for await (const chunk of script) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    const kept = lines.filter((line) => !LEFT_OUT.test(line));
+    if (kept.length > 0) yield Buffer.from(`${kept.join('\n')}\n`, 'latin1');
+  }
+  yield Buffer.from(`${rest}\n${last};\nCOMMIT;\n`, 'latin1');
+}
