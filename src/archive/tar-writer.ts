@@ -48,6 +48,8 @@ export class TarWriter {
         if (error) reject(error);
         else resolve();
       });
+      // Its own error is the pack's, told by the callback; unheard it would end the process.
+      entry.on('error', () => undefined);
       entry.end(content);
     });
     return { offset };
