@@ -40,7 +40,10 @@ has node || stop "Node.js is missing" "install Node.js 20 or newer (it brings np
 # npm: after a fresh clone, and when the lockfile has changed
 if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say "installing npm packages"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  # Not `npm ci`: it wants every platform's optional packages in the lockfile. The lockfile stays as it was.
+  lock=$(mktemp); cp -p package-lock.json "$lock"
+  npm install --no-audit --no-fund --loglevel=error >&2
+  cp -p "$lock" package-lock.json; rm -f "$lock"
   touch node_modules/.package-lock.json
 fi
 

@@ -1,20 +1,57 @@
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../model/failure.ts';
 import { createFolderStore } from './folder.ts';
+import { withResumableReads } from './resumable-read.ts';
+import { createS3Store } from './s3.ts';
+import type { S3Settings } from './s3-client.ts';
 import type { Store } from './store.ts';
 
-export interface StoreSettings {
-  /** A folder, `file:///…`, or `s3://bucket/prefix`. */
+export interface StoreSettings extends Omit<Partial<S3Settings>, 'bucket' | 'prefix' | 'dialect'> {
+  /** A folder, `file:///…`, `s3://bucket/prefix` or `gs://bucket/prefix`. */
   readonly url: string;
 }
 
-/** Opens a store without touching it. Fails with `config.invalid` on a URL of no known kind. */
+const GCS_ENDPOINT = 'https://storage.googleapis.com';
+
+/**
+ * Opens a store without touching it. A bucket URL may carry `endpoint`, `region`, `path-style` and `profile` as
+ * parameters; settings given beside it win. Fails with `config.invalid`.
+ */
 export function openStore(settings: StoreSettings): Store {
   const { url } = settings;
   if (url.startsWith('file://')) return createFolderStore({ root: fileURLToPath(url) });
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1];
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
   if (scheme === undefined) return createFolderStore({ root: url });
+  if (scheme === 's3' || scheme === 'gs')
+    return withResumableReads(createS3Store(bucketSettings(settings, scheme)));
   throw new Failure('config.invalid', `no store for ${scheme}:// URLs`, {
-    remedy: 'use a folder or s3://bucket/prefix',
+    remedy: 'use a folder, s3://bucket/prefix or gs://bucket/prefix',
   });
+}
+
+function bucketSettings(settings: StoreSettings, scheme: 's3' | 'gs'): S3Settings {
+  const parsed = URL.parse(settings.url);
+  const known = new Set(['endpoint', 'region', 'path-style', 'profile']);
+  const unknown = [...(parsed?.searchParams.keys() ?? [])].find((name) => !known.has(name));
+  if (parsed === null || parsed.hostname === '' || unknown !== undefined) {
+    throw new Failure(
+      'config.invalid',
+      `not a bucket URL${unknown === undefined ? '' : `: unknown parameter ${unknown}`}`,
+      {
+        remedy: 'write s3://bucket/prefix?endpoint=https://…&region=…&path-style=true&profile=…',
+      },
+    );
+  }
+  const parameter = (name: string): string | undefined => parsed.searchParams.get(name) ?? undefined;
+  const { url: _, ...given } = settings;
+  return {
+    endpoint: parameter('endpoint') ?? (scheme === 'gs' ? GCS_ENDPOINT : undefined),
+    region: parameter('region'),
+    pathStyle: parameter('path-style') === undefined ? undefined : parameter('path-style') === 'true',
+    profile: parameter('profile'),
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    bucket: parsed.hostname,
+    prefix: decodeURIComponent(parsed.pathname).replaceAll(/^\/+|\/+$/g, ''),
+    dialect: scheme === 'gs' ? 'gcs' : 'aws',
+  };
 }

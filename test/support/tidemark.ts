@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import type { Options, ResultPromise } from 'execa';
 import { PG_BIN } from './postgres.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -15,10 +14,7 @@ export interface Ran {
 }
 
 /** Starts the command line program as a user does; the caller may kill it. */
-export function start(
-  args: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
-): ResultPromise<Options> {
+export function start(args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
   return execa(process.execPath, [MAIN, ...args], {
     reject: false,
     stdin: 'ignore',
@@ -34,7 +30,7 @@ export async function tidemark(
   options: { env?: Record<string, string>; cwd?: string } = {},
 ): Promise<Ran> {
   const { exitCode, stdout, stderr } = await start(args, options);
-  return { exitCode, stdout: String(stdout), stderr: String(stderr) };
+  return { exitCode, stdout, stderr };
 }
 
 /** Runs it and expects success; its JSON document. */

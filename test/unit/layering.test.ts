@@ -46,6 +46,7 @@ test('each outside package has one owner room', () => {
     'pg-copy-streams': ['postgres'],
     execa: ['runtime', 'server'],
     '@aws-sdk/client-s3': ['storage'],
+    '@aws-sdk/credential-providers': ['storage'],
     'tar-stream': ['archive'],
     'age-encryption': ['archive'],
     '@scure/base': ['archive'],

@@ -135,7 +135,7 @@ test('a member list comes back; one that lies is refused', async () => {
   ];
   for (const lie of lies) {
     const bytes = await encodeMemberList([member(0), member(1, lie)]);
-    await expect(decodeMemberList(bytes), JSON.stringify(lie)).rejects.toMatchObject({
+    await expect(decodeMemberList(bytes)).rejects.toMatchObject({
       code: 'integrity.format',
     });
   }

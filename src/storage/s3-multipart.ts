@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import type { CompletedPart, CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/client-s3';
+import { Failure, throwIfAborted } from '../model/failure.ts';
+import { errorName, httpStatus } from './s3-failures.ts';
+
+interface UploadOptions {
+  readonly client: S3Client;
+  readonly bucket: string;
+  readonly key: string;
+  readonly contentType: string;
+  readonly attributes: Partial<CreateMultipartUploadCommandInput>;
+  readonly checksums: boolean;
+  /** For stores that know no conditions: whether the key is taken now. */
+  readonly isTaken: () => Promise<boolean>;
+  readonly partBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** Parts under way at once: enough to hide a round trip, and all the memory an upload takes. */
+const PARTS_IN_FLIGHT = 2;
+/** S3 takes at most 10 000 parts: the size doubles often enough that 4 TiB fit. */
+const PARTS_OF_ONE_SIZE = 2000;
+const ABORT_MS = 10_000;
+
+/** One multipart upload: the object appears with `complete`, or never. */
+export class MultipartUpload {
+  readonly #options: UploadOptions;
+  readonly #uploadId: string;
+  readonly #done: CompletedPart[] = [];
+  readonly #inFlight = new Set<Promise<void>>();
+  #next = 1;
+  #failed: Error | undefined;
+  #partBytes: number;
+
+  private constructor(options: UploadOptions, uploadId: string) {
+    this.#options = options;
+    this.#uploadId = uploadId;
+    this.#partBytes = options.partBytes;
+  }
+
+  static async begin(options: UploadOptions): Promise<MultipartUpload> {
+    const { UploadId } = await options.client.send(
+      new CreateMultipartUploadCommand({
+        Bucket: options.bucket,
+        Key: options.key,
+        ContentType: options.contentType,
+        ...options.attributes,
+        ...(options.checksums && { ChecksumAlgorithm: 'SHA256' as const }),
+      }),
+      { abortSignal: options.signal },
+    );
+    if (UploadId === undefined)
+      throw new Failure('repository.error', 'the store gave a multipart upload no id');
+    return new MultipartUpload(options, UploadId);
+  }
+
+  /** Size that the next part should have. */
+  get partBytes(): number {
+    return this.#partBytes;
+  }
+
+  /** Sends a part; waits while too many are under way. */
+  async add(body: Buffer): Promise<void> {
+    if (this.#failed !== undefined) throw this.#failed;
+    const number = this.#next;
+    this.#next += 1;
+    if (number % PARTS_OF_ONE_SIZE === 0) this.#partBytes *= 2;
+    const sending = this.#send(number, body);
+    this.#inFlight.add(sending);
+    void sending.finally(() => this.#inFlight.delete(sending));
+    if (this.#inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(this.#inFlight);
+    if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  /** False when the key is taken; the upload is gone then. */
+  async complete(): Promise<boolean> {
+    await Promise.all(this.#inFlight);
+    if (this.#failed !== undefined) throw this.#failed;
+    const { client, bucket, key, signal, checksums, isTaken } = this.#options;
+    if (await isTaken()) {
+      await this.abort();
+      return false;
+    }
+    const Parts = this.#done.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
+    for (;;) {
+      try {
+        await client.send(
+          new CompleteMultipartUploadCommand({
+            Bucket: bucket,
+            Key: key,
+            UploadId: this.#uploadId,
+            MultipartUpload: { Parts },
+            ...(checksums && { IfNoneMatch: '*' }),
+          }),
+          { abortSignal: signal },
+        );
+        return true;
+      } catch (error) {
+        // Taken by another; or by ourselves, when the answer of an attempt before was lost.
+        if (httpStatus(error) === 412 || errorName(error) === 'NoSuchUpload') {
+          await this.abort();
+          return false;
+        }
+        if (errorName(error) !== 'ConditionalRequestConflict') throw error;
+        throwIfAborted(signal);
+      }
+    }
+  }
+
+  /** Leaves no part behind. Never throws: the store may be what failed. */
+  async abort(): Promise<void> {
+    await Promise.allSettled(this.#inFlight);
+    const { client, bucket, key } = this.#options;
+    const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: this.#uploadId });
+    await client.send(command, { abortSignal: AbortSignal.timeout(ABORT_MS) }).catch(() => undefined);
+  }
+
+  async #send(PartNumber: number, Body: Buffer): Promise<void> {
+    const { client, bucket, key, checksums, signal } = this.#options;
+    const sha256 = checksums ? createHash('sha256').update(Body).digest('base64') : undefined;
+    const checksum =
+      sha256 === undefined ? {} : { ChecksumAlgorithm: 'SHA256' as const, ChecksumSHA256: sha256 };
+    try {
+      const { ETag } = await client.send(
+        new UploadPartCommand({
+          Bucket: bucket,
+          Key: key,
+          UploadId: this.#uploadId,
+          PartNumber,
+          Body,
+          ...checksum,
+        }),
+        { abortSignal: signal },
+      );
+      this.#done.push({ PartNumber, ETag, ...(sha256 !== undefined && { ChecksumSHA256: sha256 }) });
+    } catch (error) {
+      this.#failed ??= error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}

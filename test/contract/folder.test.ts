@@ -1,0 +1,22 @@
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { createFolderStore } from '../../src/storage/folder.ts';
+import { storeSuite } from './store-suite.ts';
+
+const base = mkdtempSync(join(tmpdir(), 'tidemark-folder-'));
+let folders = 0;
+const fresh = () => Promise.resolve(createFolderStore({ root: join(base, String((folders += 1))) }));
+afterAll(() => rmSync(base, { recursive: true }));
+
+storeSuite(fresh);
+
+test('objects and folders are private, and nothing temporary stays', async () => {
+  const store = await fresh();
+  await store.putIfAbsent('a/object', Buffer.from('x'), { signal: new AbortController().signal });
+  expect(statSync(join(store.location, 'a/object')).mode & 0o777).toBe(0o600);
+  expect(statSync(join(store.location, 'a')).mode & 0o777).toBe(0o700);
+  expect(readdirSync(join(store.location, 'a'))).toEqual(['object']);
+  chmodSync(store.location, 0o700);
+});

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { execa } from 'execa';
+import { freePort } from './ports.ts';
+
+const ROOT = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
+const RUN = fileURLToPath(new URL('../../docker/testbed/s3-run.sh', import.meta.url));
+
+export interface TestS3 extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** A client of the SDK's own, to look behind the store. */
+  client(): S3Client;
+  newBucket(options?: { objectLock?: boolean }): Promise<string>;
+}
+
+/** A real S3 server: the one named by TIDEMARK_TEST_S3 (with AWS_* keys), else Ceph from docker/testbed. */
+export async function startS3(): Promise<TestS3> {
+  const given = process.env['TIDEMARK_TEST_S3'];
+  if (given !== undefined) {
+    const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = process.env;
+    return handle({
+      endpoint: given,
+      accessKeyId: AWS_ACCESS_KEY_ID,
+      secretAccessKey: AWS_SECRET_ACCESS_KEY,
+      stop: async () => undefined,
+    });
+  }
+  if (!existsSync(`${ROOT}/.complete`))
+    throw new Error('no S3 server: run sh docker/setup.sh test, or set TIDEMARK_TEST_S3');
+  const [port, monitor] = [await freePort(), await freePort()];
+  const keys = { accessKeyId: 'test', secretAccessKey: randomBytes(12).toString('hex') };
+  const server = execa(RUN, [ROOT], {
+    env: {
+      S3_PORT: String(port),
+      MON_PORT: String(monitor),
+      S3_ACCESS_KEY: keys.accessKeyId,
+      S3_SECRET_KEY: keys.secretAccessKey,
+    },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'inherit',
+    reject: false,
+    buffer: false,
+  });
+  const lines = createInterface({ input: server.stdout });
+  const said: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    lines.on('line', (line) => {
+      said.push(line);
+      if (line === 'S3 ready') resolve();
+    });
+    lines.on('close', () => reject(new Error(`the S3 server did not start: ${said.slice(-10).join('\n')}`)));
+  });
+  return handle({
+    endpoint: `http://127.0.0.1:${port}`,
+    ...keys,
+    stop: async () => {
+      server.kill('SIGKILL');
+      await server;
+    },
+  });
+}
+
+let buckets = 0;
+
+function handle(facts: {
+  endpoint: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  stop: () => Promise<void>;
+}): TestS3 {
+  const { endpoint, accessKeyId, secretAccessKey } = facts;
+  const client = (): S3Client =>
+    new S3Client({
+      endpoint,
+      region: 'us-east-1',
+      forcePathStyle: true,
+      credentials: { accessKeyId, secretAccessKey },
+    });
+  return {
+    endpoint,
+    accessKeyId,
+    secretAccessKey,
+    client,
+    newBucket: async (options = {}) => {
+      const Bucket = `test-${Date.now()}-${(buckets += 1)}`;
+      await client().send(
+        new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: options.objectLock ?? false }),
+      );
+      return Bucket;
+    },
+    [Symbol.asyncDispose]: facts.stop,
+  };
+}
