@@ -5,7 +5,7 @@ import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
-import { planOf, restoreSnapshot } from '../restore/restore-snapshot.ts';
+import { previewRestore, restoreSnapshot } from '../restore/restore-snapshot.ts';
 import type { RestoreScope } from '../restore/scope.ts';
 import { createDatabase } from '../restore/target.ts';
 import { withRepository } from './list-job.ts';
@@ -39,15 +39,14 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Resto
   });
 }
 
-/** What the restore would do. Looks at the repository only. */
+/** What the restore would do, and what stands in its way. Changes nothing. */
 export async function planRestoreJob(
   settings: Settings,
   run: JobRun,
 ): Promise<{ readonly plan: RestorePlan; readonly snapshot: string }> {
   return withRepository(settings, run.signal, async (repository) => {
     const request = await requestOf(settings, repository, run);
-    const { plan } = await planOf(request);
-    return { plan, snapshot: request.manifest.id };
+    return { plan: await previewRestore(request, { create: run.create }), snapshot: request.manifest.id };
   });
 }
 
@@ -68,6 +67,7 @@ async function requestOf(settings: Settings, repository: Repository, run: JobRun
     source: settings.findSource(),
     scope: scopeOf(run),
     clean: run.clean,
+    globals: run.globals,
     owners: run.owner,
     privileges: run.privileges,
     opener: manifest.encryptedTo.length === 0 ? undefined : await settings.opener(),

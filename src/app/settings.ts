@@ -80,13 +80,18 @@ export class Settings {
 
   /** The repository's store; to be closed by the caller. Fails with `config.missing`. */
   store(): Store {
+    const found = this.findStore();
+    if (found !== undefined) return found;
+    throw new Failure('config.missing', 'no repository is named', {
+      remedy: 'pass --repository DIR or s3://bucket/prefix, or write repositories into tidemark.yaml',
+    });
+  }
+
+  /** Undefined when no repository is configured anywhere. */
+  findStore(): Store | undefined {
     const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
     const named = wanted ?? onlyName(this.config.repositories);
-    if (named === undefined) {
-      throw new Failure('config.missing', 'no repository is named', {
-        remedy: 'pass --repository DIR or s3://bucket/prefix, or write repositories into tidemark.yaml',
-      });
-    }
+    if (named === undefined) return undefined;
     const entry = this.config.repositories?.[named];
     return openStore(
       entry === undefined ? { url: named } : typeof entry === 'string' ? { url: entry } : entry,

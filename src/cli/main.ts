@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { addConfigCommand, addDoctorCommand, addInitCommand, addVerifyCommand } from './commands/checks.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addListCommand } from './commands/list.ts';
 import { addRestoreCommand } from './commands/restore.ts';
@@ -31,7 +32,17 @@ const program = new Command('tidemark')
   .version(PROGRAM, '-V, --version')
   .showSuggestionAfterError()
   .exitOverride();
-for (const add of [addSnapshotCommand, addRestoreCommand, addListCommand, addShowCommand, addDemoCommand])
+for (const add of [
+  addInitCommand,
+  addDoctorCommand,
+  addSnapshotCommand,
+  addRestoreCommand,
+  addListCommand,
+  addShowCommand,
+  addVerifyCommand,
+  addConfigCommand,
+  addDemoCommand,
+])
   add(program, context);
 for (const command of program.commands) addCommonOptions(command).exitOverride();
 

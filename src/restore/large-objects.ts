@@ -1,10 +1,10 @@
 import { keys } from '../catalog/keys.ts';
+import { readPart } from '../catalog/read-part.ts';
 import { Failure } from '../model/failure.ts';
 import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { runTool } from '../runtime/subprocess.ts';
 import type { RestoreProgress } from './progress.ts';
-import { readPart } from './read-schema.ts';
 import type { RestoreRequest } from './request.ts';
 
 const ITEM = 'phase:large-objects';

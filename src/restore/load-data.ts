@@ -2,10 +2,10 @@ import type { Manifest, TableEntry } from '../archive/manifest.ts';
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
-import type { StoredRange } from './member-index.ts';
+import type { StoredRange } from '../catalog/member-index.ts';
 import type { RestoreProgress } from './progress.ts';
-import { readRange } from './read-range.ts';
-import type { ReadHow } from './read-range.ts';
+import { readRange } from '../catalog/read-range.ts';
+import type { ReadHow } from '../catalog/read-range.ts';
 
 /** Ranges of one table that one connection loads in one transaction. */
 export interface LoadUnit {
@@ -85,7 +85,11 @@ async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOpt
   options.progress.committed(items);
 }
 
-function copyInStatement(unit: LoadUnit, manifest: LoadOptions['manifest']): string {
+/** COPY of one table's stream under the encoding and format that it was written in. */
+export function copyInStatement(
+  unit: Pick<LoadUnit, 'table' | 'freeze'>,
+  manifest: LoadOptions['manifest'],
+): string {
   const columns = unit.table.columns.map((column) => quoteIdentifier(column)).join(', ');
   const list = columns === '' ? '' : ` (${columns})`;
   const freeze = unit.freeze ? ', FREEZE' : '';
@@ -95,7 +99,10 @@ function copyInStatement(unit: LoadUnit, manifest: LoadOptions['manifest']): str
   );
 }
 
-function wrongCount(table: TableEntry, rows: { readonly stored: bigint; readonly loaded: bigint }): Failure {
+export function wrongCount(
+  table: TableEntry,
+  rows: { readonly stored: bigint; readonly loaded: bigint },
+): Failure {
   const name = displayRelation(table);
   return new Failure('target.row_count', `${name}: the target took ${rows.loaded} rows of ${rows.stored}`, {
     facts: { table: name, stored: rows.stored.toString(), loaded: rows.loaded.toString() },

@@ -3,7 +3,7 @@ import { Failure } from '../model/failure.ts';
 import { displayRelation } from '../model/identifiers.ts';
 import { relationPattern, schemaPattern } from '../model/patterns.ts';
 import type { NamePattern } from '../model/patterns.ts';
-import type { StoredRange } from './member-index.ts';
+import type { StoredRange } from '../catalog/member-index.ts';
 import type { RestoreScope } from './scope.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import { entriesForTables, sections } from './select-entries.ts';

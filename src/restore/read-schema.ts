@@ -1,7 +1,6 @@
 import type { Opener } from '../archive/age.ts';
-import { checked } from '../archive/digest.ts';
 import type { Manifest } from '../archive/manifest.ts';
-import { keys } from '../catalog/keys.ts';
+import { readPart } from '../catalog/read-part.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { Failure } from '../model/failure.ts';
 import type { ClientTools } from '../postgres/tools.ts';
@@ -20,44 +19,45 @@ interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
-type Part = Manifest['parts'][number];
-
-/**
- * A part of a snapshot as plain bytes, checked against the manifest's digest when it has been read to its end
- * and against age's own chunk digests on the way. Fails with `key.missing` when it is encrypted and no key is
- * given.
- */
-export async function* readPart(
-  at: { readonly repository: Repository; readonly manifest: Manifest; readonly part: Part },
-  options: Pick<ReadOptions, 'opener' | 'signal'>,
-): AsyncIterable<Uint8Array> {
-  const key = keys.snapshotObject(at.manifest.source, at.manifest.id, at.part.name);
-  const stored = checked(await at.repository.store.get(key, { signal: options.signal }), { ...at.part, key });
-  if (!at.part.name.endsWith('.age')) {
-    yield* stored;
-    return;
-  }
-  if (options.opener === undefined) {
-    throw new Failure('key.missing', `${key} is encrypted and no private key is given`, {
-      facts: { object: key },
-    });
-  }
-  yield* options.opener.openStream(stored);
-}
-
 /** All entries of a snapshot's schema, in the archive's order. */
 export async function readSchema(
   repository: Repository,
   manifest: Manifest,
   options: ReadOptions,
 ): Promise<SchemaEntry[]> {
+  const run = printer(repository, manifest, options);
+  const list = parseList(text(await run(['--list']), manifest));
+  return parseScript(text(await run(['--verbose', '--file=-']), manifest), list);
+}
+
+/** The statements that drop what the schema lists, in reverse order; every one with IF EXISTS. */
+export async function readDropScript(
+  repository: Repository,
+  manifest: Manifest,
+  options: ReadOptions,
+): Promise<string> {
+  const script = text(
+    await printer(repository, manifest, options)(['--clean', '--if-exists', '--file=-']),
+    manifest,
+  );
+  const start = script.search(/^(?:DROP|ALTER TABLE) /m);
+  const end = script.search(/^--\n-- Name: .*; Type: /m);
+  return start === -1 || end < start ? '' : script.slice(start, end);
+}
+
+/** Runs pg_restore over the schema dump with some arguments; what it prints. */
+function printer(
+  repository: Repository,
+  manifest: Manifest,
+  options: ReadOptions,
+): (args: readonly string[]) => Promise<Buffer> {
   const part = manifest.parts.find((candidate) => candidate.role === 'schema');
   if (part === undefined) {
     throw new Failure('integrity.format', `snapshot ${manifest.id} has no schema`, {
       facts: { snapshot: manifest.id },
     });
   }
-  const run = (args: readonly string[]): Promise<Buffer> =>
+  return (args) =>
     captureTool({
       file: options.tools.pgRestore,
       args: [
@@ -71,8 +71,6 @@ export async function readSchema(
       maxBytes: MAX_SCRIPT_BYTES,
       signal: options.signal,
     });
-  const list = parseList(text(await run(['--list']), manifest));
-  return parseScript(text(await run(['--verbose', '--file=-']), manifest), list);
 }
 
 function text(bytes: Buffer, manifest: Manifest): string {

@@ -15,6 +15,8 @@ export interface RestoreRequest {
   readonly scope: RestoreScope;
   /** Replace what stands in the target's way. The user has been asked. */
   readonly clean: boolean;
+  /** Make the roles that the target lacks. */
+  readonly globals: boolean;
   readonly owners: boolean;
   readonly privileges: boolean;
   readonly opener: Opener | undefined;

@@ -14,26 +14,36 @@ import {
 } from './finish.ts';
 import { loadData, loadUnits } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
-import { readMemberIndex } from './member-index.ts';
-import type { StoredRange } from './member-index.ts';
+import { readMemberIndex } from '../catalog/member-index.ts';
+import type { StoredRange } from '../catalog/member-index.ts';
+import type { ReadHow } from '../catalog/read-range.ts';
 import { planRestore } from './plan.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoreProgress } from './progress.ts';
-import { readSchema } from './read-schema.ts';
+import { loadInPlace } from './in-place.ts';
+import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
+import { readDropScript, readSchema } from './read-schema.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { runInOrder, runParallel, stages } from './run-entries.ts';
 import { contents, isSameDatabase, targetBlockers } from './target.ts';
 
 /** What a restore would do, and what stands in its way. Changes nothing. */
-export async function planOf(
+async function planOf(
   request: RestoreRequest,
 ): Promise<{ plan: RestorePlan; index: ReadonlyMap<number, readonly StoredRange[]> }> {
   const { manifest, repository, signal } = request;
   const index = await readMemberIndex(repository, manifest, { signal });
   const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
-  const entries =
-    request.scope.part === 'data-only' ? [] : await readSchema(repository, manifest, { ...request, tools });
-  return { plan: planRestore({ manifest, scope: request.scope, index, entries }), index };
+  const entries = isInPlace(request) ? [] : await readSchema(repository, manifest, { ...request, tools });
+  return {
+    plan: planRestore({
+      manifest,
+      scope: isInPlace(request) ? { ...request.scope, part: 'data-only' } : request.scope,
+      index,
+      entries,
+    }),
+    index,
+  };
 }
 
 /**
@@ -47,6 +57,7 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   const connections = await openConnections(request, run);
   const [first] = connections;
   if (first === undefined) throw new Error('a restore needs a connection');
+  if (isInPlace(request)) return restoreInPlace(request, { plan, index, connections, first, started });
   const progress = await begin(request, plan, first);
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
   const phases = new Phases(request, progress);
@@ -74,14 +85,7 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   await phases.run('check', plan.tables.length, () => checkCounts(connections, plan.tables, request.signal));
   await makeDurable(first);
   await RestoreProgress.remove(first);
-  return {
-    snapshot: request.manifest.id,
-    tables: plan.tables.length,
-    rows: plan.rows,
-    copyBytes: plan.copyBytes,
-    milliseconds: performance.now() - started,
-    notes: plan.notes,
-  };
+  return reportOf(request, plan, started);
 }
 
 async function openConnections(request: RestoreRequest, run: AsyncDisposableStack): Promise<Connection[]> {
@@ -104,29 +108,86 @@ async function begin(
   plan: RestorePlan,
   connection: Connection,
 ): Promise<RestoreProgress> {
-  const { manifest, scope } = request;
+  const { scope } = request;
   await refuseSource(request, connection);
-  const blockers = [
-    ...plan.blockers,
-    ...(await targetBlockers(connection, manifest, { schema: scope.part !== 'data-only' })),
-  ];
+  if (request.globals) await createMissingRoles(connection, request);
+  const blockers = [...plan.blockers, ...(await blockersOf(request, plan, connection))];
   if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
   const id = restoreId(request);
   const underWay = await RestoreProgress.find(connection);
-  if (underWay !== undefined && underWay !== id) {
+  if (underWay !== undefined && underWay !== id && !request.clean) {
     throw new Failure('target.half_done', `the target is half way through another restore (${underWay})`, {
       facts: { restore: underWay },
     });
   }
-  if (underWay === undefined && scope.part !== 'data-only') {
+  if (underWay !== id && scope.part !== 'data-only') {
+    if (request.clean) await dropWhatStands(request, connection);
     const found = await contents(connection);
     if (found.length > 0) {
       throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
         facts: { found: found.slice(0, 5) },
+        ...(request.clean && {
+          remedy: 'these are not in the snapshot, so --clean keeps its hands off: drop them yourself',
+        }),
       });
     }
   }
   return RestoreProgress.open(connection, id);
+}
+
+async function blockersOf(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  connection: Connection,
+): Promise<string[]> {
+  const entries = [...plan.preData, ...plan.postData];
+  const roles = await missingRoles(connection, requiredRoles(entries, request));
+  return [
+    ...(await targetBlockers(connection, request.manifest, { schema: request.scope.part !== 'data-only' })),
+    ...(roles.length === 0
+      ? []
+      : [
+          `roles are missing on the target: ${roles.join(', ')} (--globals makes them; --no-owner --no-privileges do without)`,
+        ]),
+  ];
+}
+
+/** `--clean`: drops what the archive lists, in one transaction and without CASCADE. */
+async function dropWhatStands(request: RestoreRequest, connection: Connection): Promise<void> {
+  const tools = chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
+  await connection.execute('BEGIN');
+  await RestoreProgress.remove(connection);
+  const drops = await readDropScript(request.repository, request.manifest, { ...request, tools });
+  if (drops !== '') await connection.execute(drops);
+  await connection.commit();
+}
+
+/** What a restore would do and what stands in its way, also on the target where it can be reached. */
+export async function previewRestore(
+  request: RestoreRequest,
+  options: { readonly create: boolean },
+): Promise<RestorePlan> {
+  const { plan } = await planOf(request);
+  try {
+    await using connection = await connect(request.target, {
+      side: 'target',
+      job: 'restore',
+      signal: request.signal,
+    });
+    const found = request.clean || request.scope.part === 'data-only' ? [] : await contents(connection);
+    const source = await refuseSource(request, connection).then(
+      () => [],
+      (error: unknown) => [asFailure(error).message],
+    );
+    const blockers = await blockersOf(request, plan, connection);
+    const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
+    return { ...plan, blockers: [...plan.blockers, ...source, ...filled, ...blockers] };
+  } catch (error) {
+    const failure = asFailure(error);
+    if (options.create && failure.code === 'target.no_database') return plan;
+    if (failure.exitCode !== 7) throw failure;
+    return { ...plan, blockers: [...plan.blockers, failure.message] };
+  }
 }
 
 async function refuseSource(request: RestoreRequest, connection: Connection): Promise<void> {
@@ -142,6 +203,43 @@ async function refuseSource(request: RestoreRequest, connection: Connection): Pr
       facts: { target: request.target.display },
     });
   }
+}
+
+/** Rows into tables that exist: nothing is made, and one transaction does it. */
+function isInPlace({ scope, clean }: RestoreRequest): boolean {
+  return scope.part === 'data-only' || (clean && scope.tables.length + scope.schemas.length > 0);
+}
+
+async function restoreInPlace(
+  request: RestoreRequest,
+  work: {
+    readonly plan: RestorePlan;
+    readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+    readonly connections: readonly Connection[];
+    readonly first: Connection;
+    readonly started: number;
+  },
+): Promise<RestoreReport> {
+  const { plan, index, connections, first } = work;
+  const { signal, onEvent } = request;
+  await refuseSource(request, first);
+  const blockers = await targetBlockers(first, request.manifest, { schema: false });
+  if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
+  onEvent({ kind: 'planned', plan, continued: false });
+  onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
+  await loadInPlace(first, request, {
+    tables: plan.tables,
+    index,
+    read: readHow(request),
+    onRange: counter(request, plan),
+  });
+  if (request.scope.tables.length + request.scope.schemas.length === 0)
+    await setSequences(first, plan.sequences);
+  onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
+  await analyze(connections, plan.tables, signal);
+  onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
+  await checkCounts(connections, plan.tables, signal);
+  return reportOf(request, plan, work.started);
 }
 
 /** Large objects belong to no table: they come back with everything or not at all. */
@@ -172,27 +270,45 @@ function load(
     readonly connections: readonly Connection[];
   },
 ): Promise<void> {
-  const { manifest, repository } = request;
-  let doneBytes = 0;
-  let rows = 0n;
-  const units = loadUnits(work.plan.tables, work.index, { mayTruncate: request.scope.part !== 'data-only' });
+  const units = loadUnits(work.plan.tables, work.index, { mayTruncate: true });
   return loadData(work.connections, units, {
-    manifest,
+    manifest: request.manifest,
     progress: work.progress,
     signal: request.signal,
-    read: {
-      store: repository.store,
-      keyOf: (name) => keys.snapshotObject(manifest.source, manifest.id, name),
-      compression: manifest.compression,
-      opener: request.opener,
-      signal: request.signal,
-    },
-    onRange: (range) => {
-      doneBytes += range.copyBytes;
-      rows += range.rows;
-      request.onEvent({ kind: 'progress', doneBytes, totalBytes: work.plan.copyBytes, rows });
-    },
+    read: readHow(request),
+    onRange: counter(request, work.plan),
   });
+}
+
+function readHow({ repository, manifest, opener, signal }: RestoreRequest): ReadHow {
+  return {
+    store: repository.store,
+    keyOf: (name) => keys.snapshotObject(manifest.source, manifest.id, name),
+    compression: manifest.compression,
+    opener,
+    signal,
+  };
+}
+
+function counter(request: RestoreRequest, plan: RestorePlan): (range: StoredRange) => void {
+  let doneBytes = 0;
+  let rows = 0n;
+  return (range) => {
+    doneBytes += range.copyBytes;
+    rows += range.rows;
+    request.onEvent({ kind: 'progress', doneBytes, totalBytes: plan.copyBytes, rows });
+  };
+}
+
+function reportOf(request: RestoreRequest, plan: RestorePlan, started: number): RestoreReport {
+  return {
+    snapshot: request.manifest.id,
+    tables: plan.tables.length,
+    rows: plan.rows,
+    copyBytes: plan.copyBytes,
+    milliseconds: performance.now() - started,
+    notes: plan.notes,
+  };
 }
 
 /** Announces phases, and says what is half done when one fails. */

@@ -7,7 +7,7 @@ import type { Connection } from '../postgres/connection.ts';
 import type { ArchiveOutput } from './archive-output.ts';
 import { copyOutStatement } from './copy-statement.ts';
 import type { PlannedRange } from './plan.ts';
-import { streamCheck } from './row-counter.ts';
+import { streamCheck } from '../archive/copy-stream-check.ts';
 
 /** COPY bytes in one part: bounds memory, and what a reader must hold to check a digest. */
 export const PART_BYTES = 4 * 1024 * 1024;

@@ -4,6 +4,7 @@ import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { readServerFacts } from '../postgres/inventory.ts';
 import type { ServerFacts } from '../postgres/inventory.ts';
+import { probeSession } from '../postgres/session-probe.ts';
 import { snapshotSession } from './session-settings.ts';
 
 /** The oldest major whose TID range scans and lock views this relies on. */
@@ -30,8 +31,9 @@ export class SourceSessions {
     return this.#session;
   }
 
-  /** Refuses a standby and unsupported majors. */
+  /** Refuses transaction poolers, standbys and unsupported majors. */
   async probe(): Promise<ServerFacts> {
+    await probeSession(this.#settings, { side: 'source', signal: this.#signal });
     await using connection = await connect(this.#settings, {
       side: 'source',
       job: this.job,

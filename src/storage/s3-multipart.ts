@@ -67,7 +67,7 @@ export class MultipartUpload {
 
   /** Sends a part; waits while too many are under way. */
   async add(body: Buffer): Promise<void> {
-    if (this.#failed !== undefined) throw this.#failed;
+    this.#refuseFailed();
     const number = this.#next;
     this.#next += 1;
     if (number % PARTS_OF_ONE_SIZE === 0) this.#partBytes *= 2;
@@ -75,13 +75,13 @@ export class MultipartUpload {
     this.#inFlight.add(sending);
     void sending.finally(() => this.#inFlight.delete(sending));
     if (this.#inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(this.#inFlight);
-    if (this.#failed !== undefined) throw this.#failed;
+    this.#refuseFailed();
   }
 
   /** False when the key is taken; the upload is gone then. */
   async complete(): Promise<boolean> {
     await Promise.all(this.#inFlight);
-    if (this.#failed !== undefined) throw this.#failed;
+    this.#refuseFailed();
     const { client, bucket, key, signal, checksums, isTaken } = this.#options;
     if (await isTaken()) {
       await this.abort();
@@ -119,6 +119,10 @@ export class MultipartUpload {
     const { client, bucket, key } = this.#options;
     const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: this.#uploadId });
     await client.send(command, { abortSignal: AbortSignal.timeout(ABORT_MS) }).catch(() => undefined);
+  }
+
+  #refuseFailed(): void {
+    if (this.#failed !== undefined) throw this.#failed;
   }
 
   async #send(PartNumber: number, Body: Buffer): Promise<void> {

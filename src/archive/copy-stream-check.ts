@@ -1,5 +1,5 @@
 import { Failure } from '../model/failure.ts';
-import type { Manifest } from '../archive/manifest.ts';
+import type { Manifest } from './manifest.ts';
 
 /** Looks at a COPY stream as it passes, and judges at its end whether it was whole. */
 export interface StreamCheck {

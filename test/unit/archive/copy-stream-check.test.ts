@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { streamCheck } from '../../../src/snapshot/row-counter.ts';
+import { streamCheck } from '../../../src/archive/copy-stream-check.ts';
 
 test('I 19: text rows are counted whatever the chunks', () => {
   fc.assert(

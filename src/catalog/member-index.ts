@@ -1,9 +1,9 @@
 import { decodeMemberList } from '../archive/member-list.ts';
 import { sha256Hex } from '../archive/digest.ts';
 import type { Manifest, Member } from '../archive/manifest.ts';
-import { readSmallObject } from '../catalog/documents.ts';
-import { keys } from '../catalog/keys.ts';
-import type { Repository } from '../catalog/repository.ts';
+import { readSmallObject } from './documents.ts';
+import { keys } from './keys.ts';
+import type { Repository } from './repository.ts';
 import { Failure } from '../model/failure.ts';
 
 /** A part and the archive it lies in. */

@@ -1,0 +1,112 @@
+import type { Manifest } from '../archive/manifest.ts';
+import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
+import { listSnapshotFolders, readManifest } from '../catalog/snapshots.ts';
+import { checkRepository } from '../doctor/check-repository.ts';
+import { checkSource } from '../doctor/check-source.ts';
+import { Failure } from '../model/failure.ts';
+import type { Finding } from '../model/finding.ts';
+import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
+import { parseRecoveryTarget } from '../recovery/target.ts';
+import { verifySnapshot } from '../verify/verify-snapshot.ts';
+import type { VerifyReport } from '../verify/verify-snapshot.ts';
+import { withRepository } from './list-job.ts';
+import { PROGRAM } from './program.ts';
+import type { Settings } from './settings.ts';
+
+/** Makes the repository, or says that it is there. */
+export async function initJob(
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<{ readonly location: string; readonly created: boolean; readonly repositoryId: string }> {
+  const store = settings.store();
+  try {
+    const recipientFingerprints = settings.sealer()?.fingerprints ?? [];
+    const { repository, created } = await ensureRepository(store, {
+      recipientFingerprints,
+      program: PROGRAM,
+      signal,
+    });
+    checkRecipients(repository, recipientFingerprints);
+    return { location: store.location, created, repositoryId: repository.document.repositoryId };
+  } finally {
+    await store.close();
+  }
+}
+
+/** Verifies one snapshot, or all of the source. A repository without any fails with `check.empty`. */
+export async function verifyJob(
+  settings: Settings,
+  options: {
+    readonly target: string | undefined;
+    readonly deep: boolean;
+    readonly onSnapshot: (id: string) => void;
+    readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<VerifyReport[]> {
+  const { signal } = options;
+  return withRepository(settings, signal, async (repository) => {
+    const source = settings.sourceName;
+    const manifests: Manifest[] = [];
+    if (options.target !== undefined) {
+      manifests.push(
+        await chooseSnapshot(repository, { source, target: parseRecoveryTarget(options.target), signal }),
+      );
+    } else {
+      const folders = await listSnapshotFolders(repository, { source, signal });
+      for (const folder of folders.filter((candidate) => candidate.complete)) {
+        manifests.push((await readManifest(repository, folder, { signal })).document);
+      }
+    }
+    if (manifests.length === 0)
+      throw new Failure(
+        'check.empty',
+        `no snapshot of source ${source} to verify in ${repository.store.location}`,
+      );
+    const opener =
+      options.deep && manifests.some((manifest) => manifest.encryptedTo.length > 0)
+        ? await settings.opener()
+        : undefined;
+    const reports: VerifyReport[] = [];
+    for (const manifest of manifests) {
+      options.onSnapshot(manifest.id);
+      reports.push(await verifySnapshot(repository, manifest, { ...options, opener }));
+    }
+    return reports;
+  });
+}
+
+/** Findings about source and repository, as far as they are configured. */
+export async function doctorJob(settings: Settings, signal: AbortSignal): Promise<Finding[]> {
+  const source = settings.findSource();
+  const findings: Finding[] = [];
+  if (source === undefined)
+    findings.push({
+      level: 'warning',
+      check: 'source',
+      message: 'none is configured',
+      remedy: 'pass --url or set DATABASE_URL',
+    });
+  else
+    findings.push(...(await checkSource({ settings: source, tools: await settings.tools(signal), signal })));
+  const store = settings.findStore();
+  if (store === undefined) {
+    findings.push({
+      level: 'warning',
+      check: 'repository',
+      message: 'none is configured',
+      remedy: 'pass --repository',
+    });
+    return findings;
+  }
+  try {
+    const opener = await settings.opener();
+    const fingerprints = settings.sealer()?.fingerprints ?? [];
+    findings.push(
+      ...(await checkRepository({ store, fingerprints, identityFingerprints: opener?.fingerprints, signal })),
+    );
+  } finally {
+    await store.close();
+  }
+  return findings;
+}

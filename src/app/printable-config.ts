@@ -1,0 +1,36 @@
+import type { Settings } from './settings.ts';
+
+const SECRET = /secret|password|token|accessKeyId/i;
+
+/** What is in force, without anything that opens a door: URLs lose their passwords, keys are only named. */
+export function printableConfig(settings: Settings): unknown {
+  const { config, file } = settings.loaded;
+  const source = settings.findSource();
+  const store = settings.findStore();
+  return {
+    file: file ?? null,
+    source: settings.sourceName,
+    url: source === undefined ? null : `${source.display}?sslmode=${source.sslmode}`,
+    repository: store?.location ?? null,
+    repositories: Object.fromEntries(
+      Object.entries(config.repositories ?? {}).map(([name, entry]) => [
+        name,
+        typeof entry === 'string' ? entry : hidden(entry),
+      ]),
+    ),
+    snapshot: config.snapshot ?? {},
+    encryption: {
+      recipients: config.encryption?.recipients ?? [],
+      identityFile: config.encryption?.identityFile ?? null,
+    },
+  };
+}
+
+function hidden(entry: object): unknown {
+  return Object.fromEntries(
+    Object.entries(entry).map(([name, value]: [string, unknown]) => [
+      name,
+      SECRET.test(name) ? '***' : value,
+    ]),
+  );
+}

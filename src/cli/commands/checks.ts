@@ -1,0 +1,78 @@
+import type { Command } from 'commander';
+import { doctorJob, initJob, verifyJob } from '../../app/check-jobs.ts';
+import { printableConfig } from '../../app/printable-config.ts';
+import { FAILURE_CODES } from '../../model/failure-codes.ts';
+import { formatBytes, formatCount } from '../../model/quantities.ts';
+import type { VerifyReport } from '../../verify/verify-snapshot.ts';
+import type { CommandContext } from '../context.ts';
+import { startProgress } from '../progress.ts';
+import { findingLine } from '../terminal.ts';
+
+export function addInitCommand(program: Command, run: CommandContext): void {
+  const command = program.command('init').description('make a repository');
+  run.action(command, async ({ settings, terminal, signal }) => {
+    const made = await initJob(settings, signal);
+    terminal.result(made, [
+      made.created ? `made a repository at ${made.location}` : `${made.location} is a repository already`,
+    ]);
+  });
+}
+
+export function addVerifyCommand(program: Command, run: CommandContext): void {
+  const command = program
+    .command('verify')
+    .description('read what is stored and compare it with the manifests')
+    .argument('[id]', 'one snapshot, or latest (default: all)')
+    .option('--deep', 'also decrypt, decompress and count every row', false);
+  run.action(command, async ({ settings, terminal, signal, options, args }) => {
+    const progress = startProgress(terminal);
+    const deep = options['deep'] === true;
+    const reports = await verifyJob(settings, {
+      target: args[0],
+      deep,
+      signal,
+      onSnapshot: (id) => progress.phase(`reading ${id}`),
+      onProgress: (done, total) => progress.update(done, total),
+    }).finally(() => progress.stop());
+    const broken = reports.filter((report) => report.findings.length > 0);
+    terminal.result(
+      { ok: broken.length === 0, reports },
+      reports.flatMap((report) => reportLines(report, deep)),
+    );
+    if (broken.length > 0) process.exitCode = FAILURE_CODES['integrity.digest'].exit;
+  });
+}
+
+export function addDoctorCommand(program: Command, run: CommandContext): void {
+  const command = program
+    .command('doctor')
+    .description('look for what would stand in the way, and say what to do');
+  run.action(command, async ({ settings, terminal, signal }) => {
+    const findings = await doctorJob(settings, signal);
+    const bad = findings.filter((finding) => finding.level === 'error' || finding.level === 'warning');
+    terminal.result({ ok: bad.length === 0, findings }, [
+      ...findings.map((finding) => findingLine(finding)),
+      bad.length === 0 ? 'nothing stands in the way' : `${bad.length} finding(s) to look at`,
+    ]);
+    if (bad.length > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
+  });
+}
+
+export function addConfigCommand(program: Command, run: CommandContext): void {
+  const command = program
+    .command('config')
+    .description('check the configuration and print it without secrets');
+  run.action(command, async ({ settings, terminal }) => {
+    const printable = printableConfig(settings);
+    await Promise.resolve();
+    terminal.result({ config: printable }, [JSON.stringify(printable, undefined, 2)]);
+  });
+}
+
+function reportLines(report: VerifyReport, deep: boolean): string[] {
+  const counted = deep ? `, ${formatCount(report.rows)} rows counted` : '';
+  return [
+    `${report.findings.length === 0 ? 'ok    ' : 'BROKEN'}  ${report.snapshot}: ${formatCount(report.objects)} objects, ${formatBytes(report.bytes)} read${counted}`,
+    ...report.findings.map((finding) => `  ${findingLine(finding)}`),
+  ];
+}

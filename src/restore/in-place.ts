@@ -1,0 +1,142 @@
+import type { TableEntry } from '../archive/manifest.ts';
+import type { StoredRange } from '../catalog/member-index.ts';
+import { readRange } from '../catalog/read-range.ts';
+import type { ReadHow } from '../catalog/read-range.ts';
+import { Failure, throwIfAborted } from '../model/failure.ts';
+import { displayRelation, quoteRelation } from '../model/identifiers.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { copyInStatement, wrongCount } from './load-data.ts';
+import type { RestoreRequest } from './request.ts';
+
+interface InPlace {
+  readonly tables: readonly TableEntry[];
+  readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+  readonly read: ReadHow;
+  readonly onRange: (range: StoredRange) => void;
+}
+
+/**
+ * Loads rows into tables that exist, all in one transaction: what was there before is replaced as a whole
+ * (`clean`), or nothing changes. TRUNCATE without CASCADE refuses a table that one outside the set references.
+ *
+ * Foreign keys and ordinary triggers are off where the role may (session_replication_role); elsewhere tables
+ * are filled in the order of their references, and triggers run.
+ */
+export async function loadInPlace(
+  connection: Connection,
+  request: RestoreRequest,
+  work: InPlace,
+): Promise<void> {
+  await refuseUnfit(connection, request, work.tables);
+  await connection.execute('BEGIN');
+  const replica = await mayBeReplica(connection);
+  if (request.clean && work.tables.length > 0) {
+    await connection.execute(
+      `TRUNCATE ONLY ${work.tables.map((table) => quoteRelation(table)).join(', ONLY ')}`,
+    );
+  }
+  for (const table of replica ? work.tables : byReferences(work.tables)) {
+    for (const range of work.index.get(table.number) ?? []) {
+      throwIfAborted(request.signal);
+      const rows = await connection.copyIn(
+        copyInStatement({ table, freeze: false }, request.manifest),
+        readRange(range, work.read),
+      );
+      if (rows !== range.rows) throw wrongCount(table, { stored: range.rows, loaded: rows });
+      work.onRange(range);
+    }
+  }
+  await advanceOwnedSequences(connection, request, work.tables);
+  if (replica) await connection.execute("SET LOCAL session_replication_role = 'origin'");
+  await connection.commit();
+}
+
+/** Tables in an order in which each follows those that it references; those of a cycle come as they are. */
+export function byReferences(tables: readonly TableEntry[]): TableEntry[] {
+  const byNumber = new Map(tables.map((table) => [table.number, table]));
+  const ordered: TableEntry[] = [];
+  const seen = new Set<TableEntry>();
+  const visit = (table: TableEntry): void => {
+    if (seen.has(table)) return;
+    seen.add(table);
+    for (const number of table.references) {
+      const referenced = byNumber.get(number);
+      if (referenced !== undefined) visit(referenced);
+    }
+    ordered.push(table);
+  };
+  for (const table of tables) visit(table);
+  return ordered;
+}
+
+async function mayBeReplica(connection: Connection): Promise<boolean> {
+  await connection.execute('SAVEPOINT replica');
+  try {
+    // By a statement: supautils on Supabase allows it only so (REPLICATION E2).
+    await connection.execute("SET LOCAL session_replication_role = 'replica'");
+    return true;
+  } catch (error) {
+    if (!(error instanceof Failure) || error.facts['sqlstate'] !== '42501') throw error;
+    await connection.execute('ROLLBACK TO SAVEPOINT replica');
+    return false;
+  }
+}
+
+async function refuseUnfit(
+  connection: Connection,
+  request: RestoreRequest,
+  tables: readonly TableEntry[],
+): Promise<void> {
+  const names = tables.map((table) => quoteRelation(table));
+  const rows = await connection.query<{ name: string; missing: boolean; always: boolean }>(
+    `SELECT t.name, to_regclass(t.name) IS NULL AS "missing",
+            EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(t.name) AND tgenabled IN ('A', 'R') AND NOT tgisinternal) AS "always"
+       FROM unnest($1::text[]) AS t(name)`,
+    [names],
+  );
+  const blockers = [
+    ...rows.filter((row) => row.missing).map((row) => `${row.name} does not exist on the target`),
+    ...rows
+      .filter((row) => row.always)
+      .map((row) => `${row.name} has a trigger that is ENABLE ALWAYS or REPLICA and would run`),
+  ];
+  if (blockers.length > 0)
+    throw new Failure('target.blocked', blockers.slice(0, 5).join('; '), { facts: { blockers } });
+  if (request.clean) return;
+  for (const table of tables) {
+    const [row] = await connection.query<{ filled: boolean }>(
+      `SELECT EXISTS (SELECT FROM ONLY ${quoteRelation(table)}) AS "filled"`,
+    );
+    if (row?.filled === true) {
+      throw new Failure('target.not_empty', `${displayRelation(table)} holds rows`, {
+        facts: { table: displayRelation(table) },
+        remedy: 'pass --clean to replace its rows',
+      });
+    }
+  }
+}
+
+/** Sequences behind the restored columns never fall behind the rows, and never go back. */
+async function advanceOwnedSequences(
+  connection: Connection,
+  request: RestoreRequest,
+  tables: readonly TableEntry[],
+): Promise<void> {
+  const owned = await connection.query<{ schema: string; name: string }>(
+    `SELECT n.nspname AS "schema", s.relname AS "name"
+       FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+      WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+        AND d.refobjid = ANY (SELECT to_regclass(t) FROM unnest($1::text[]) AS t)`,
+    [tables.map((table) => quoteRelation(table))],
+  );
+  for (const sequence of owned) {
+    const stored = request.manifest.sequences.find(
+      (entry) => entry.schema === sequence.schema && entry.name === sequence.name,
+    );
+    if (stored?.isCalled !== true) continue;
+    await connection.query(
+      `SELECT setval($1::regclass, greatest($2::bigint, last_value)) FROM ${quoteRelation(sequence)}`,
+      [quoteRelation(sequence), stored.lastValue],
+    );
+  }
+}
