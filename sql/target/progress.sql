@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS tidemark_restore.restore (
 );
 CREATE TABLE IF NOT EXISTS tidemark_restore.progress (
     restore     text NOT NULL REFERENCES tidemark_restore.restore,
-    item        text NOT NULL,             -- entry:<dump id> · range:<table>/<range> · phase:<name>
+    item        text NOT NULL,             -- entry:<dump id> | range:<table>/<range> | phase:<name>
     done_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (restore, item)
 );

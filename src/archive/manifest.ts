@@ -82,6 +82,8 @@ export const tableSchema = relationName.extend({
   /** Bytes of its members as stored. */
   storedBytes: bigInteger,
   ranges: count,
+  /** The partitioned tables that it is a partition of, nearest first. */
+  partitionOf: z.array(relationName.extend({ oid: z.number().int() })),
   /** Foreign keys that point at other tables, for the order of a data-only restore. */
   references: z.array(z.number().int().positive()),
 });

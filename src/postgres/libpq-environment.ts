@@ -24,7 +24,6 @@ export function libpqEnvironment(
     PGSSLMODE: settings.sslmode,
     PGAPPNAME: `tidemark ${options.job}`,
     PGCONNECT_TIMEOUT: String(Math.ceil(settings.connectTimeoutMs / 1000)),
-    PGCLIENTENCODING: 'UTF8',
     ...Object.fromEntries(
       Object.entries(optional).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
     ),

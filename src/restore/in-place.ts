@@ -30,11 +30,7 @@ export async function loadInPlace(
   await refuseUnfit(connection, request, work.tables);
   await connection.execute('BEGIN');
   const replica = await mayBeReplica(connection);
-  if (request.clean && work.tables.length > 0) {
-    await connection.execute(
-      `TRUNCATE ONLY ${work.tables.map((table) => quoteRelation(table)).join(', ONLY ')}`,
-    );
-  }
+  if (request.clean && work.tables.length > 0) await truncate(connection, work.tables);
   for (const table of replica ? work.tables : byReferences(work.tables)) {
     for (const range of work.index.get(table.number) ?? []) {
       throwIfAborted(request.signal);
@@ -67,6 +63,21 @@ export function byReferences(tables: readonly TableEntry[]): TableEntry[] {
   };
   for (const table of tables) visit(table);
   return ordered;
+}
+
+/** Without CASCADE: a table outside the set that references one of them is never emptied along. */
+async function truncate(connection: Connection, tables: readonly TableEntry[]): Promise<void> {
+  try {
+    await connection.execute(`TRUNCATE ONLY ${tables.map((table) => quoteRelation(table)).join(', ONLY ')}`);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.facts['sqlstate'] !== '0A000') throw error;
+    throw new Failure('target.blocked', 'a table outside the selection references one of these', {
+      facts: { tables: tables.map((table) => displayRelation(table)).slice(0, 5) },
+      remedy:
+        'select the referencing tables too, or restore into an empty database and move the rows from there',
+      cause: error,
+    });
+  }
 }
 
 async function mayBeReplica(connection: Connection): Promise<boolean> {

@@ -22,7 +22,7 @@ export async function restoreLargeObjects(request: RestoreRequest, progress: Res
     file: tools.pgRestore,
     args: [
       '--file=-',
-      '--data-only',
+      ...(request.clean ? ['--clean', '--if-exists'] : ['--data-only']),
       ...(request.owners ? [] : ['--no-owner']),
       ...(request.privileges ? [] : ['--no-acl']),
     ],

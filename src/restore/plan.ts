@@ -1,6 +1,7 @@
 import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import { displayRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { relationPattern, schemaPattern } from '../model/patterns.ts';
 import type { NamePattern } from '../model/patterns.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
@@ -25,6 +26,10 @@ export interface RestorePlan {
   readonly blockers: readonly string[];
 }
 
+interface Named extends RelationName {
+  readonly partitionOf?: readonly RelationName[];
+}
+
 export interface PlanFacts {
   readonly manifest: Manifest;
   readonly scope: RestoreScope;
@@ -40,7 +45,7 @@ export function planRestore(facts: PlanFacts): RestorePlan {
   const wanted = matcher(manifest, scope);
   const selected = manifest.tables.filter((table) => wanted(table));
   const tables = scope.part === 'schema-only' ? [] : selected.filter((table) => table.data === 'included');
-  const chosen = chooseEntries(facts, { whole, selected });
+  const chosen = chooseEntries(facts, { whole, selected, wanted });
   const section = sections(facts.entries);
   const created = new Set(chosen.entries.map((entry) => entry.oid));
   const inScope = (relation: { oid: number; schema: string; name: string }): boolean =>
@@ -63,16 +68,16 @@ export function planRestore(facts: PlanFacts): RestorePlan {
   };
 }
 
-function matcher(
-  manifest: Manifest,
-  scope: RestoreScope,
-): (relation: { schema: string; name: string }) => boolean {
+/** A pattern that names a partitioned table means its partitions too. */
+function matcher(manifest: Manifest, scope: RestoreScope): (relation: Named) => boolean {
   const patterns: NamePattern[] = [
     ...scope.tables.map((text) => relationPattern(text)),
     ...scope.schemas.map((text) => schemaPattern(text)),
   ];
   for (const pattern of patterns) {
-    if (!manifest.tables.some((table) => pattern.matches(table))) {
+    if (
+      !manifest.tables.some((table) => [table, ...table.partitionOf].some((name) => pattern.matches(name)))
+    ) {
       throw new Failure(
         'recovery.no_table',
         `snapshot ${manifest.id} has no table that matches ${pattern.text}`,
@@ -82,16 +87,27 @@ function matcher(
       );
     }
   }
-  return (relation) => patterns.length === 0 || patterns.some((pattern) => pattern.matches(relation));
+  return (relation) =>
+    patterns.length === 0 ||
+    [relation, ...(relation.partitionOf ?? [])].some((name) =>
+      patterns.some((pattern) => pattern.matches(name)),
+    );
 }
 
 function chooseEntries(
   facts: PlanFacts,
-  selection: { readonly whole: boolean; readonly selected: readonly TableEntry[] },
+  selection: {
+    readonly whole: boolean;
+    readonly selected: readonly TableEntry[];
+    readonly wanted: (relation: Named) => boolean;
+  },
 ): { entries: readonly SchemaEntry[]; notes: string[] } {
   if (facts.scope.part === 'data-only') return { entries: [], notes: [] };
   if (selection.whole) return { entries: facts.entries, notes: [] };
-  const oids = new Set(selection.selected.map((table) => String(table.oid)));
+  const ancestors = selection.selected.flatMap((table) =>
+    table.partitionOf.filter((parent) => selection.wanted(parent)),
+  );
+  const oids = new Set([...selection.selected, ...ancestors].map((table) => String(table.oid)));
   const { entries, leftOut } = entriesForTables(facts.entries, oids);
   const why = 'is left out: it needs a table outside the selection';
   return { entries, notes: leftOut.map((entry) => `${entry.type.toLowerCase()} ${entry.name} ${why}`) };

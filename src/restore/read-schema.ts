@@ -30,6 +30,12 @@ export async function readSchema(
   return parseScript(text(await run(['--verbose', '--file=-']), manifest), list);
 }
 
+/**
+ * What goes with its table need not be dropped before, and of a partition can't be. Foreign keys are dropped
+ * by the caller.
+ */
+const GOES_WITH_ITS_TABLE = /^(?:ALTER TABLE (?:IF EXISTS )?(?:ONLY )?[^;]* DROP CONSTRAINT |DROP INDEX )/;
+
 /** The statements that drop what the schema lists, in reverse order; every one with IF EXISTS. */
 export async function readDropScript(
   repository: Repository,
@@ -42,7 +48,9 @@ export async function readDropScript(
   );
   const start = script.search(/^(?:DROP|ALTER TABLE) /m);
   const end = script.search(/^--\n-- Name: .*; Type: /m);
-  return start === -1 || end < start ? '' : script.slice(start, end);
+  if (start === -1 || end < start) return '';
+  const statements = script.slice(start, end).split(/(?<=;)\n+/);
+  return statements.filter((statement) => !GOES_WITH_ITS_TABLE.test(statement)).join('\n');
 }
 
 /** Runs pg_restore over the schema dump with some arguments; what it prints. */

@@ -3,6 +3,7 @@ import { keys } from '../catalog/keys.ts';
 import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import {
   analyze,
@@ -57,7 +58,8 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   const connections = await openConnections(request, run);
   const [first] = connections;
   if (first === undefined) throw new Error('a restore needs a connection');
-  if (isInPlace(request)) return restoreInPlace(request, { plan, index, connections, first, started });
+  // Awaited here: the connections close when this function ends.
+  if (isInPlace(request)) return await restoreInPlace(request, { plan, index, connections, first, started });
   const progress = await begin(request, plan, first);
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
   const phases = new Phases(request, progress);
@@ -158,6 +160,8 @@ async function dropWhatStands(request: RestoreRequest, connection: Connection): 
   await connection.execute('BEGIN');
   await RestoreProgress.remove(connection);
   const drops = await readDropScript(request.repository, request.manifest, { ...request, tools });
+  const foreignKeys = await connection.query<{ sql: string }>(sqlFile('target/foreign-keys'));
+  for (const { sql } of foreignKeys) await connection.execute(sql);
   if (drops !== '') await connection.execute(drops);
   await connection.commit();
 }

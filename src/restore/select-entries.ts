@@ -90,7 +90,9 @@ export function entriesForTables(
     for (const entry of entries) {
       if (taken.has(entry) || !PARTS.has(entry.type)) continue;
       const needs = dependenciesOf(entry, byId);
-      if (!needs.some((need) => taken.has(need))) continue;
+      const holder = (need: SchemaEntry): boolean =>
+        SATELLITE.has(entry.type) || isRelation(need) || PARTS.has(need.type);
+      if (!needs.some((need) => taken.has(need) && holder(need))) continue;
       const outside = needs.some((need) => !taken.has(need) && (isRelation(need) || PARTS.has(need.type)));
       if (outside && entry.type !== 'DEFAULT') leftOut.add(entry);
       else take(entry);

@@ -1,6 +1,6 @@
 import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { Manifest, SequenceEntry, SourceDocument, TableEntry } from '../archive/manifest.ts';
-import type { Extension } from '../postgres/inventory.ts';
+import type { Extension, Relation } from '../postgres/inventory.ts';
 import type { SequencePosition } from '../postgres/sequences.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import type { CopiedTables } from './copy-tables.ts';
@@ -101,6 +101,7 @@ function serverEntry({ prepared, extensions }: ManifestFacts): Manifest['server'
 /** Tables with data first, by number; then those whose rows are not stored. */
 function tableEntries({ prepared, copied }: ManifestFacts): TableEntry[] {
   const numbers = new Map(prepared.plan.tables.map((table) => [table.relation.oid, table.number]));
+  const parents = new Map(prepared.selected.parents.map((parent) => [parent.oid, parent]));
   const described = (
     table: PlannedTable,
   ): Omit<TableEntry, 'data' | 'rows' | 'copyBytes' | 'storedBytes' | 'ranges'> => ({
@@ -117,6 +118,7 @@ function tableEntries({ prepared, copied }: ManifestFacts): TableEntry[] {
     persistence: table.relation.persistence === 'u' ? 'unlogged' : 'permanent',
     columns: [...table.relation.columns],
     ...(table.relation.condition ? { condition: table.relation.condition } : {}),
+    partitionOf: ancestors(table.relation, parents),
     references: table.relation.references.flatMap((oid) => numbers.get(oid) ?? []),
   });
   const included = prepared.plan.tables.map((table): TableEntry => {
@@ -140,6 +142,15 @@ function tableEntries({ prepared, copied }: ManifestFacts): TableEntry[] {
     return { ...described(table), data: 'excluded', rows: '0', copyBytes: '0', storedBytes: '0', ranges: 0 };
   });
   return [...included, ...without];
+}
+
+function ancestors(relation: Relation, parents: ReadonlyMap<string, Relation>): TableEntry['partitionOf'] {
+  const parent = parents.get(relation.partitionOf ?? '');
+  if (parent === undefined) return [];
+  return [
+    { schema: parent.schema, name: parent.name, oid: Number(parent.oid) },
+    ...ancestors(parent, parents),
+  ];
 }
 
 function sequenceEntries({ prepared, sequences }: ManifestFacts): SequenceEntry[] {

@@ -16,6 +16,8 @@ export interface DumpContext {
   readonly job: string;
   readonly snapshot: ExportedSnapshot;
   readonly lockTimeoutMs: number;
+  /** Of the database, as pg_encoding_to_char() names it. */
+  readonly encoding: string;
   readonly store: Store;
   readonly keyOf: (name: string) => string;
   readonly sealer: Sealer | undefined;
@@ -57,7 +59,7 @@ export async function dumpGlobals(context: DumpContext): Promise<StoredObject> {
       '--database',
       context.settings.database,
     ],
-    environment: libpqEnvironment(context.settings, { job: context.job }),
+    environment: environmentOf(context),
     signal: context.signal,
   });
   return put(context, 'globals.sql', withoutMetaCommands(output));
@@ -75,10 +77,16 @@ function storeDump(context: DumpContext, name: string, args: readonly string[]):
       ...OWN_SCHEMAS.map((schema) => `--exclude-schema=${schema}`),
       ...args,
     ],
-    environment: libpqEnvironment(context.settings, { job: context.job }),
+    environment: environmentOf(context),
     signal: context.signal,
   });
   return put(context, name, output);
+}
+
+/** Everything in UTF-8, which any client reads; SQL_ASCII means bytes of no known encoding, kept as they are. */
+function environmentOf(context: DumpContext): Record<string, string> {
+  const encoding = context.encoding === 'SQL_ASCII' ? {} : { PGCLIENTENCODING: 'UTF8' };
+  return { ...libpqEnvironment(context.settings, { job: context.job }), ...encoding };
 }
 
 async function put(context: DumpContext, name: string, plain: AsyncIterable<Buffer>): Promise<StoredObject> {

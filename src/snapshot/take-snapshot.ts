@@ -106,6 +106,7 @@ async function store(
     job: prepared.sessions.job,
     snapshot,
     lockTimeoutMs: request.lockTimeoutMs,
+    encoding: facts.encoding,
     store: request.repository.store,
     keyOf: (name) => keys.snapshotObject(request.source, prepared.id, name),
     sealer: request.sealer,

@@ -57,7 +57,7 @@ export async function sql(url: string, text: string): Promise<void> {
 
 export async function rows<Row extends object>(url: string, text: string): Promise<Row[]> {
   await using connection = await session(url);
-  return connection.query<Row>(text);
+  return await connection.query<Row>(text);
 }
 
 let databases = 0;
@@ -94,7 +94,10 @@ export async function stockDump(
 ): Promise<string> {
   const { pgDump } = chooseTools(await tools(), serverMajor);
   const { stdout } = await execa(pgDump, ['--quote-all-identifiers', '--no-unlogged-table-data', ...args], {
-    env: libpqEnvironment(parseConnectionUrl(url, {}), { job: 'oracle' }),
+    env: {
+      ...libpqEnvironment(parseConnectionUrl(url, {}), { job: 'oracle' }),
+      PGOPTIONS: '-c bytea_output=hex -c timezone=UTC',
+    },
     extendEnv: false,
     encoding: 'latin1',
     maxBuffer: 1 << 30,
@@ -112,7 +115,8 @@ function sortedCopies(lines: readonly string[]): string {
       out.push(line);
       if (/^COPY .* FROM stdin;$/.test(line)) copy = [];
     } else if (line === '\\.') {
-      out.push(...copy.sort(), line);
+      for (const row of copy.sort()) out.push(row);
+      out.push(line);
       copy = undefined;
     } else copy.push(line);
   }

@@ -40,6 +40,14 @@ test('a room imports only rooms on lower floors', () => {
   expect(violations).toEqual([]);
 });
 
+test('SQL that runs on any database is ASCII: a server may have no such character', () => {
+  const root = fileURLToPath(new URL('../../sql', import.meta.url));
+  const files = globSync('{introspect,target}/*.sql', { cwd: root });
+  expect(files.length).toBeGreaterThan(8);
+  const odd = files.filter((file) => readFileSync(join(root, file)).some((byte) => byte > 0x7f));
+  expect(odd).toEqual([]);
+});
+
 test('each outside package has one owner room', () => {
   const OWNERS: Readonly<Record<string, readonly string[]>> = {
     pg: ['postgres'],
