@@ -47,7 +47,7 @@ export class ArchiveOutput {
     if (this.#open !== undefined && this.#open.sizeBytes >= this.#options.rollBytes)
       await this.#close(this.#open);
     const archive = (this.#open ??= this.#start());
-    const { offset } = await archive.tar.add(member.name, stored);
+    const { offset } = await orWhyUploadFailed(archive, () => archive.tar.add(member.name, stored));
     archive.members.push({ ...member, offset, sizeBytes: stored.length });
     archive.sizeBytes = offset + stored.length;
   }
@@ -86,7 +86,7 @@ export class ArchiveOutput {
   }
 
   async #close(archive: OpenArchive): Promise<void> {
-    await archive.tar.finish();
+    await orWhyUploadFailed(archive, () => archive.tar.finish());
     const data = stored(`${archive.name}.tar`, await archive.put);
     this.#open = undefined;
     const listName = `${archive.name}.members.jsonl.zst`;
@@ -95,6 +95,16 @@ export class ArchiveOutput {
       signal: this.#options.signal,
     });
     this.#finished.push({ data, members: stored(listName, put) });
+  }
+}
+
+/** An archive that nobody reads any more breaks; why nobody does is the upload's to tell. */
+async function orWhyUploadFailed<T>(archive: OpenArchive, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    await archive.put;
+    throw error;
   }
 }
 
