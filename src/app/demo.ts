@@ -136,6 +136,7 @@ async function perform(
 }
 
 const SNAPSHOT_DEFAULTS = {
+  engine: 'copy',
   format: 'text',
   table: [],
   schema: [],

@@ -10,6 +10,7 @@ import { PROGRAM } from './program.ts';
 import type { Settings } from './settings.ts';
 
 export interface SnapshotJobOptions {
+  readonly engine: 'copy' | 'pg_dump';
   readonly format: 'text' | 'binary';
   readonly compression?: Compression;
   readonly jobs?: number;
@@ -54,6 +55,7 @@ export async function snapshotJob(
     checkRecipients(repository, fingerprints);
     const manifest = await takeSnapshot({
       source: settings.sourceName,
+      engine: run.engine,
       settings: source,
       repository,
       selection: selectionOf(settings, run),

@@ -74,8 +74,8 @@ export const tableSchema = relationName.extend({
   columns: z.array(z.string()),
   /** WHERE condition of an extension's configuration table. */
   condition: z.string().optional(),
-  /** Whether its rows are in this snapshot. */
-  data: z.enum(['included', 'excluded']),
+  /** Where its rows are: in ranges, inside pg_dump's own archive (engine pg_dump), or not in this snapshot. */
+  data: z.enum(['included', 'dumped', 'excluded']),
   rows: bigInteger,
   /** Bytes of the COPY stream before compression. */
   copyBytes: bigInteger,

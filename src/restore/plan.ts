@@ -44,7 +44,7 @@ export function planRestore(facts: PlanFacts): RestorePlan {
   const whole = scope.tables.length + scope.schemas.length === 0;
   const wanted = matcher(manifest, scope);
   const selected = manifest.tables.filter((table) => wanted(table));
-  const tables = scope.part === 'schema-only' ? [] : selected.filter((table) => table.data === 'included');
+  const tables = scope.part === 'schema-only' ? [] : selected.filter((table) => table.data !== 'excluded');
   const chosen = chooseEntries(facts, { whole, selected, wanted });
   const section = sections(facts.entries);
   const created = new Set(chosen.entries.map((entry) => entry.oid));
@@ -60,7 +60,7 @@ export function planRestore(facts: PlanFacts): RestorePlan {
       scope.part === 'schema-only'
         ? []
         : manifest.materializedViews.filter((view) => view.populated && inScope(view)),
-    rows: ranges.reduce((sum, range) => sum + range.rows, 0n),
+    rows: tables.reduce((sum, table) => sum + BigInt(table.rows), 0n),
     copyBytes: ranges.reduce((sum, range) => sum + range.copyBytes, 0),
     storedBytes: ranges.reduce((sum, range) => sum + range.storedBytes, 0),
     notes: [...notes(manifest, selected, scope), ...chosen.notes],

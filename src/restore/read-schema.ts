@@ -26,8 +26,8 @@ export async function readSchema(
   options: ReadOptions,
 ): Promise<SchemaEntry[]> {
   const run = printer(repository, manifest, options);
-  const list = parseList(text(await run(['--list']), manifest));
-  return parseScript(text(await run(['--verbose', '--file=-']), manifest), list);
+  const list = parseList(text(await run(['--list', '--schema-only']), manifest));
+  return parseScript(text(await run(['--verbose', '--schema-only', '--file=-']), manifest), list);
 }
 
 /**
@@ -43,7 +43,7 @@ export async function readDropScript(
   options: ReadOptions,
 ): Promise<string> {
   const script = text(
-    await printer(repository, manifest, options)(['--clean', '--if-exists', '--file=-']),
+    await printer(repository, manifest, options)(['--clean', '--if-exists', '--schema-only', '--file=-']),
     manifest,
   );
   const start = script.search(/^(?:DROP|ALTER TABLE) /m);
@@ -59,7 +59,7 @@ function printer(
   manifest: Manifest,
   options: ReadOptions,
 ): (args: readonly string[]) => Promise<Buffer> {
-  const part = manifest.parts.find((candidate) => candidate.role === 'schema');
+  const part = manifest.parts.find(({ role }) => role === 'schema' || role === 'full-custom');
   if (part === undefined) {
     throw new Failure('integrity.format', `snapshot ${manifest.id} has no schema`, {
       facts: { snapshot: manifest.id },

@@ -24,6 +24,7 @@ import { RestoreProgress } from './progress.ts';
 import { loadInPlace } from './in-place.ts';
 import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
 import { readDropScript, readSchema } from './read-schema.ts';
+import { restoreDump } from './restore-dump.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { runInOrder, runParallel, stages } from './run-entries.ts';
 import { contents, isSameDatabase, targetBlockers } from './target.ts';
@@ -60,7 +61,10 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
   if (isInPlace(request)) return await restoreInPlace(request, { plan, index, connections, first, started });
+  if (request.manifest.engine === 'pg_dump') refusePartOfDump(request);
   const progress = await begin(request, plan, first);
+  if (request.manifest.engine === 'pg_dump')
+    return await runDump(request, { plan, connections, first, started });
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
   const phases = new Phases(request, progress);
   await phases.run('pre-data', plan.preData.length, () =>
@@ -209,8 +213,46 @@ async function refuseSource(request: RestoreRequest, connection: Connection): Pr
   }
 }
 
+/** pg_restore's selection leaves out what tables are made of; engine copy brings single tables back whole. */
+function refusePartOfDump({ manifest, scope }: RestoreRequest): void {
+  if (scope.tables.length + scope.schemas.length === 0) return;
+  throw new Failure(
+    'recovery.refused',
+    `snapshot ${manifest.id} is of engine pg_dump and comes back as a whole`,
+    {
+      facts: { snapshot: manifest.id },
+      remedy:
+        'restore it into another database and take the tables from there, or choose a snapshot of engine copy',
+    },
+  );
+}
+
+async function runDump(
+  request: RestoreRequest,
+  work: {
+    readonly plan: RestorePlan;
+    readonly connections: readonly Connection[];
+    readonly first: Connection;
+    readonly started: number;
+  },
+): Promise<RestoreReport> {
+  const { plan, connections, first } = work;
+  await RestoreProgress.remove(first);
+  request.onEvent({ kind: 'planned', plan, continued: false });
+  request.onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
+  await restoreDump(request, Math.trunc(first.serverVersion / 10_000));
+  if (request.scope.part !== 'schema-only') {
+    request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
+    await analyze(connections, plan.tables, request.signal);
+    request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
+    await checkCounts(connections, plan.tables, request.signal);
+  }
+  return reportOf(request, plan, work.started);
+}
+
 /** Rows into tables that exist: nothing is made, and one transaction does it. */
-function isInPlace({ scope, clean }: RestoreRequest): boolean {
+function isInPlace({ manifest, scope, clean }: RestoreRequest): boolean {
+  if (manifest.engine === 'pg_dump') return false;
   return scope.part === 'data-only' || (clean && scope.tables.length + scope.schemas.length > 0);
 }
 

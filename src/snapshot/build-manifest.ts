@@ -33,7 +33,7 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     id: prepared.id,
     source: request.source,
     repositoryId: request.repository.document.repositoryId,
-    engine: 'copy',
+    engine: request.engine,
     createdBy: request.program,
     instant: prepared.snapshot.instant,
     startedAt: facts.startedAt.toISOString(),
@@ -58,7 +58,7 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     archives: copied.archives.map((archive) => ({ data: archive.data, members: archive.members })),
     parts: facts.parts,
     totals: {
-      tables: tables.filter((table) => table.data === 'included').length,
+      tables: tables.filter((table) => table.data !== 'excluded').length,
       rows: total(tables, 'rows'),
       copyBytes: total(tables, 'copyBytes'),
       storedBytes: stored.reduce((sum, object) => sum + BigInt(object.sizeBytes), 0n).toString(),
@@ -99,7 +99,7 @@ function serverEntry({ prepared, extensions }: ManifestFacts): Manifest['server'
 }
 
 /** Tables with data first, by number; then those whose rows are not stored. */
-function tableEntries({ prepared, copied }: ManifestFacts): TableEntry[] {
+function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[] {
   const numbers = new Map(prepared.plan.tables.map((table) => [table.relation.oid, table.number]));
   const parents = new Map(prepared.selected.parents.map((parent) => [parent.oid, parent]));
   const described = (
@@ -125,11 +125,11 @@ function tableEntries({ prepared, copied }: ManifestFacts): TableEntry[] {
     const sums = copied.tables.get(table.number);
     return {
       ...described(table),
-      data: 'included',
+      data: request.engine === 'copy' ? 'included' : 'dumped',
       rows: (sums?.rows ?? 0n).toString(),
       copyBytes: (sums?.copyBytes ?? 0n).toString(),
       storedBytes: (sums?.storedBytes ?? 0n).toString(),
-      ranges: table.ranges.length,
+      ranges: request.engine === 'copy' ? table.ranges.length : 0,
     };
   });
   const without = prepared.selected.withoutData.map((relation, index): TableEntry => {
@@ -168,7 +168,7 @@ function sequenceEntries({ prepared, sequences }: ManifestFacts): SequenceEntry[
 }
 
 function coverage({ request, prepared, parts }: ManifestFacts): Manifest['coverage'] {
-  const noLargeObjects = !parts.some((part) => part.role === 'large-objects');
+  const noLargeObjects = !parts.some((part) => part.role === 'large-objects' || part.role === 'full-custom');
   return [
     ...prepared.selected.coverage,
     {

@@ -47,6 +47,24 @@ export function dumpLargeObjects(context: DumpContext): Promise<StoredObject> {
   return storeDump(context, 'largeobjects.dump', ['--data-only', '--blobs', '--exclude-table-data=*.*']);
 }
 
+/** `full.dump`: the whole engine pg_dump, streamed. Tables out of scope keep their definitions and lose their rows. */
+export function dumpFull(
+  context: DumpContext,
+  options: {
+    readonly unreadable: readonly Relation[];
+    readonly withoutData: readonly Relation[];
+    readonly largeObjects: boolean;
+  },
+): Promise<StoredObject> {
+  const exact = (relation: Relation): string => `${pattern(relation.schema)}.${pattern(relation.name)}`;
+  return storeDump(context, 'full.dump', [
+    '--no-unlogged-table-data',
+    ...(options.largeObjects ? ['--blobs'] : ['--no-blobs']),
+    ...options.unreadable.map((relation) => `--exclude-table=${exact(relation)}`),
+    ...options.withoutData.map((relation) => `--exclude-table-data=${exact(relation)}`),
+  ]);
+}
+
 /** `globals.sql`: roles without passwords, which managed servers don't show (REPLICATION J). */
 export async function dumpGlobals(context: DumpContext): Promise<StoredObject> {
   const output = runTool({

@@ -9,6 +9,7 @@ import type { SnapshotPlan } from './plan.ts';
 /** All that a snapshot needs to know. Nothing is read from the environment. */
 export interface SnapshotRequest {
   readonly source: string;
+  readonly engine: Manifest['engine'];
   readonly settings: ConnectionSettings;
   readonly repository: Repository;
   readonly selection: Selection;

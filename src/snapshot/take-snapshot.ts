@@ -14,7 +14,9 @@ import {
 import { readSequences } from '../postgres/sequences.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { copyTables } from './copy-tables.ts';
-import { dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
+import type { CopiedTables } from './copy-tables.ts';
+import { countTables } from './dump-full.ts';
+import { dumpFull, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
 import type { DumpContext } from './dump-tools.ts';
 import { isFlushed, lockAndExport } from './keeper.ts';
 import type { ExportedSnapshot } from './keeper.ts';
@@ -27,7 +29,7 @@ import { selectRelations } from './select.ts';
 import { SourceSessions } from './source-session.ts';
 
 /**
- * Takes one consistent snapshot of a source into a repository (engine copy) and returns its manifest.
+ * Takes one consistent snapshot of a source into a repository and returns its manifest.
  *
  * It exists only when this returns (P2): whatever ends it earlier, the objects written so far are removed
  * where the store still answers, and without a manifest they never count.
@@ -115,12 +117,11 @@ async function store(
   const extensions = await readExtensions(keeper);
   const sequences = await readSequences(keeper, prepared.selected.sequences);
   request.onEvent({ kind: 'phase', phase: 'copying' });
-  const [copied, schema, globals, largeObjects] = await allOrNothing(prepared.failed, [
-    copyTables(request, prepared),
-    dumpSchema(context, prepared.unreadable),
-    dumpGlobals(context),
-    holdsLargeObjects(request, prepared).then((some) => (some ? dumpLargeObjects(context) : undefined)),
-  ]);
+  const { copied, parts } = await (request.engine === 'copy' ? runCopy : runPgDump)(
+    request,
+    prepared,
+    context,
+  );
   request.onEvent({ kind: 'phase', phase: 'finishing' });
   await refuseChangedDefinitions(prepared, definitionsBefore);
   await untilFlushed(prepared.watcher, snapshot, request.signal);
@@ -140,13 +141,54 @@ async function store(
     extensions,
     sequences,
     copied,
+    parts,
+    previous: previous && { id: previous.document.id, manifestSha256: previous.sha256 },
+  });
+}
+
+interface Stored {
+  readonly copied: CopiedTables;
+  readonly parts: Manifest['parts'];
+}
+
+/** Engine copy: rows by our own workers; pg_dump tells the schema and large objects. */
+async function runCopy(request: SnapshotRequest, prepared: Prepared, context: DumpContext): Promise<Stored> {
+  const [copied, schema, globals, largeObjects] = await allOrNothing(prepared.failed, [
+    copyTables(request, prepared),
+    dumpSchema(context, prepared.unreadable),
+    dumpGlobals(context),
+    holdsLargeObjects(request, prepared).then((some) => (some ? dumpLargeObjects(context) : undefined)),
+  ]);
+  return {
+    copied,
     parts: [
       { role: 'schema', ...schema },
       { role: 'globals', ...globals },
       ...(largeObjects === undefined ? [] : [{ role: 'large-objects' as const, ...largeObjects }]),
     ],
-    previous: previous && { id: previous.document.id, manifestSha256: previous.sha256 },
-  });
+  };
+}
+
+/** Engine pg_dump: one stream of its custom format; rows are counted beside it on the same snapshot. */
+async function runPgDump(
+  request: SnapshotRequest,
+  prepared: Prepared,
+  context: DumpContext,
+): Promise<Stored> {
+  const { unreadable, selected } = prepared;
+  const largeObjects = request.largeObjects && selected.scope.kind === 'whole';
+  const [copied, full, globals] = await allOrNothing(prepared.failed, [
+    countTables(request, prepared),
+    dumpFull(context, { unreadable, withoutData: selected.withoutData, largeObjects }),
+    dumpGlobals(context),
+  ]);
+  return {
+    copied,
+    parts: [
+      { role: 'full-custom', ...full },
+      { role: 'globals', ...globals },
+    ],
+  };
 }
 
 /** Waits for all. The first failure stops the others, and is thrown when they have ended. */

@@ -59,6 +59,7 @@ test('the repository as it is verifies', async () => {
 
 test.for(['flipped', 'cut', 'missing'] as const)(
   'I 44: any object %s is found and named, and not restored',
+  { timeout: 240_000 },
   async (how) => {
     for (const path of objects) {
       const name = path.slice(path.lastIndexOf('/') + 1);
@@ -78,7 +79,6 @@ test.for(['flipped', 'cut', 'missing'] as const)(
       });
     }
   },
-  240_000,
 );
 
 test('a manifest cut short, one of another snapshot, and a newer format are refused', async () => {

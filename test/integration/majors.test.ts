@@ -25,6 +25,18 @@ test.for(MAJORS)('PostgreSQL %i: a restore equals the source, as stock pg_dump s
   expect(actual).toBe(expected);
 });
 
+test.for(MAJORS)('PostgreSQL %i: engine pg_dump brings the same back', async (major) => {
+  await using server = await testServer(major);
+  await using folder = await temporaryFolder();
+  const source = await sampleDatabase(server);
+  const common = ['--url', source, '--repository', folder.path];
+  await tidemarkJson(['snapshot', ...common, '--engine', 'pg_dump']);
+  await tidemarkJson(['verify', ...common, '--deep']);
+  const target = absentDatabase(server);
+  await tidemarkJson(['restore', ...common, '--target', target, '--create']);
+  expect(await stockDump(target, major)).toBe(await stockDump(source, major));
+});
+
 test.for(MAJORS.slice(0, -1))(
   'PostgreSQL %i restores into 18: same rows, and the newest pg_dump agrees',
   async (major) => {

@@ -20,7 +20,7 @@ export function addShowCommand(program: Command, run: CommandContext): void {
 function showLines(manifest: Manifest): string[] {
   const { server, totals } = manifest;
   const rows = manifest.tables
-    .filter((entry) => entry.data === 'included')
+    .filter((entry) => entry.data !== 'excluded')
     .sort((a, b) => Number(BigInt(b.copyBytes) - BigInt(a.copyBytes)))
     .map((entry) => [
       displayRelation(entry),

@@ -21,6 +21,9 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
     .command('snapshot')
     .description('take one consistent snapshot of the source')
     .addOption(
+      new Option('--engine <ENGINE>', 'who reads the rows').choices(['copy', 'pg_dump']).default('copy'),
+    )
+    .addOption(
       new Option('--format <FORMAT>', 'COPY format of the data').choices(['text', 'binary']).default('text'),
     )
     .addOption(new Option('--compression <CODEC>', 'of the data').choices(['zstd', 'gzip', 'none']))

@@ -1,0 +1,246 @@
+// `npm run bench`: side by side with the stock tools in one run, as ratios with min, median and max. Never asserted.
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { execa } from 'execa';
+import { generateIdentity } from '../../src/archive/age.ts';
+import { parseConnectionUrl } from '../../src/postgres/connection-settings.ts';
+import { libpqEnvironment } from '../../src/postgres/libpq-environment.ts';
+import { chooseTools } from '../../src/postgres/tools.ts';
+import { absentDatabase, newDatabase, sampleDatabase, sql, testServer, tools } from '../support/postgres.ts';
+import { start } from '../support/tidemark.ts';
+
+const { values } = parseArgs({
+  options: {
+    scale: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '3' },
+    jobs: { type: 'string', default: '2' },
+    major: { type: 'string', default: '17' },
+  },
+});
+const { jobs } = values;
+const rounds = Number(values.rounds);
+const major = Number(values.major) as 17;
+const server = await testServer(major, {
+  shared_buffers: '512MB',
+  max_wal_size: '8GB',
+  maintenance_work_mem: '256MB',
+});
+const folder = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
+const stock = chooseTools(await tools(), major);
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const { writeFile } = await import('node:fs/promises');
+
+try {
+  print(
+    `loading the sample at scale ${values.scale} into PostgreSQL ${major}, ${jobs} connections, ${rounds} rounds`,
+  );
+  const source = await sampleDatabase(server, Number(values.scale));
+  await sql(source, 'VACUUM ANALYZE');
+  const big = await newDatabase(server);
+  await sql(
+    big,
+    `CREATE TABLE big AS SELECT n AS id, md5(n::text) AS key, repeat('some text that repeats, ', 5) || n % 1000 AS body, n / 7.0 AS amount FROM generate_series(1, ${Math.round(3_000_000 * Number(values.scale))}) n`,
+  );
+  await sql(big, 'VACUUM ANALYZE');
+  await dumps(source);
+  await oneTable(big);
+  await restores(source);
+} finally {
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function dumps(source: string): Promise<void> {
+  const keys = await generateIdentity();
+  const config = join(folder, 'encrypted.yaml');
+  await writeFile(config, `encryption: { recipients: [ ${keys.recipient} ] }\n`);
+  const runs = {
+    tidemark: () => snapshot(source, 'plain'),
+    'tidemark, encrypted': () => snapshot(source, 'sealed', ['-c', config]),
+    'tidemark, binary': () => snapshot(source, 'binary', ['--format', 'binary']),
+    'pg_dump -Fd (its default, gzip)': () => dump(source, []),
+    'pg_dump -Fd zstd:1': () => dump(source, ['--compress=zstd:1']),
+    'floor: COPY TO /dev/null in the server': () => floor(source),
+  };
+  report('dump', 'tidemark', await measure(runs));
+}
+
+async function oneTable(big: string): Promise<void> {
+  report(
+    'one big table',
+    'tidemark',
+    await measure({
+      tidemark: () => snapshot(big, 'big'),
+      'pg_dump -Fd zstd:1': () => dump(big, ['--compress=zstd:1']),
+    }),
+  );
+}
+
+async function restores(source: string): Promise<void> {
+  await snapshot(source, 'for-restore', [], true);
+  await dump(source, ['--compress=zstd:1'], 'for-restore.dump');
+  report(
+    'restore',
+    'tidemark',
+    await measure({
+      tidemark: async () => {
+        const target = absentDatabase(server);
+        const result = await tidemark([
+          'restore',
+          '--url',
+          source,
+          '--repository',
+          join(folder, 'for-restore'),
+          '--target',
+          target,
+          '--create',
+          '--jobs',
+          jobs,
+        ]);
+        await drop(target);
+        return result;
+      },
+      [`pg_restore -j ${jobs}`]: async () => {
+        const target = await newDatabase(server);
+        const started = performance.now();
+        await execa(
+          stock.pgRestore,
+          ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
+          { env: environment(target), extendEnv: false },
+        );
+        const milliseconds = performance.now() - started;
+        await drop(target);
+        return { milliseconds };
+      },
+    }),
+  );
+}
+
+interface Measured {
+  readonly milliseconds: number;
+  readonly bytes?: number;
+  readonly peakRss?: number;
+}
+
+/** Rounds in turn, so that the machine's mood falls on all alike. */
+async function measure(runs: Record<string, () => Promise<Measured>>): Promise<Map<string, Measured[]>> {
+  const results = new Map<string, Measured[]>(Object.keys(runs).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, run] of Object.entries(runs)) results.get(name)?.push(await run());
+  }
+  return results;
+}
+
+function report(title: string, base: string, results: ReadonlyMap<string, readonly Measured[]>): void {
+  const median = (numbers: readonly number[]): number =>
+    [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+  const times = (name: string): number[] => (results.get(name) ?? []).map((one) => one.milliseconds);
+  const own = median(times(base));
+  print(
+    `\n| ${title} | min | median | max | ${base} ÷ this | stored MB | peak RSS MB |\n| --- | --- | --- | --- | --- | --- | --- |`,
+  );
+  for (const [name, measured] of results) {
+    const all = times(name);
+    const cell = (value: number | undefined): string => (value === undefined ? '' : (value / 1e6).toFixed(0));
+    const seconds = [Math.min(...all), median(all), Math.max(...all)].map(
+      (ms) => `${(ms / 1000).toFixed(1)} s`,
+    );
+    const rss = Math.max(...measured.map((one) => one.peakRss ?? 0));
+    print(
+      `| ${name} | ${seconds.join(' | ')} | ${(own / median(all)).toFixed(2)} | ${cell(measured[0]?.bytes)} | ${rss === 0 ? '' : cell(rss)} |`,
+    );
+  }
+}
+
+async function snapshot(
+  source: string,
+  name: string,
+  args: readonly string[] = [],
+  keep = false,
+): Promise<Measured> {
+  const repository = join(folder, name);
+  const result = await tidemark([
+    'snapshot',
+    '--url',
+    source,
+    '--repository',
+    repository,
+    '--jobs',
+    jobs,
+    ...args,
+  ]);
+  const bytes = await sizeOf(repository);
+  if (!keep) await rm(repository, { recursive: true });
+  return { ...result, bytes };
+}
+
+/** The program's own peak memory, as the kernel saw it at its end. */
+async function tidemark(args: readonly string[]): Promise<Measured> {
+  const started = performance.now();
+  const child = start([...args, '--json']);
+  let peakRss = 0;
+  const timer = setInterval(
+    () => void readPeak(child.pid).then((rss) => (peakRss = Math.max(peakRss, rss))),
+    100,
+  );
+  const { exitCode, stderr } = await child;
+  clearInterval(timer);
+  if (exitCode !== 0) throw new Error(stderr);
+  return { milliseconds: performance.now() - started, peakRss };
+}
+
+async function readPeak(pid: number | undefined): Promise<number> {
+  const { readFile } = await import('node:fs/promises');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return 1024 * Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0);
+}
+
+async function dump(source: string, args: readonly string[], keepAs?: string): Promise<Measured> {
+  const directory = join(folder, keepAs ?? 'dump');
+  const started = performance.now();
+  await execa(stock.pgDump, ['-Fd', '-j', jobs, '--no-sync', '-f', directory, ...args], {
+    env: environment(source),
+    extendEnv: false,
+  });
+  const milliseconds = performance.now() - started;
+  const bytes = await sizeOf(directory);
+  if (keepAs === undefined) await rm(directory, { recursive: true });
+  return { milliseconds, bytes };
+}
+
+/** What the server alone needs for the same rows, with as many connections. */
+async function floor(source: string): Promise<Measured> {
+  const { rows } = await import('../support/postgres.ts');
+  const tables = await rows<{ name: string }>(
+    source,
+    "SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND relpersistence = 'p' AND nspname !~ '^(pg_|information_schema)' ORDER BY pg_table_size(c.oid) DESC",
+  );
+  const queue = tables.values();
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: Number(jobs) }, async () => {
+      for (const { name } of queue) await sql(source, `COPY ${name} TO '/dev/null'`);
+    }),
+  );
+  return { milliseconds: performance.now() - started };
+}
+
+async function drop(url: string): Promise<void> {
+  await sql(server.url(), `DROP DATABASE ${new URL(url).pathname.slice(1)} WITH (FORCE)`);
+}
+
+function environment(url: string): Record<string, string> {
+  return libpqEnvironment(parseConnectionUrl(url, {}), { job: 'bench' });
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const sizes = await Promise.all(
+    entries
+      .filter((entry) => entry.isFile())
+      .map(async (entry) => (await stat(join(entry.parentPath, entry.name))).size),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
