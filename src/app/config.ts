@@ -27,7 +27,6 @@ const repositorySchema = z.strictObject({
   secretAccessKey: z.string().optional(),
   sessionToken: z.string().optional(),
 });
-export type RepositoryConfig = z.infer<typeof repositorySchema>;
 
 /** `tidemark.yaml`. Unknown settings are refused: one that is ignored silently may be the one that mattered. */
 const configSchema = z.strictObject({
@@ -49,7 +48,7 @@ const configSchema = z.strictObject({
 });
 export type Config = z.infer<typeof configSchema>;
 
-export const DEFAULT_CONFIG_FILE = 'tidemark.yaml';
+const DEFAULT_CONFIG_FILE = 'tidemark.yaml';
 
 export interface LoadedConfig {
   readonly config: Config;

@@ -19,7 +19,7 @@ import { Settings } from './settings.ts';
 import { snapshotJob } from './snapshot-job.ts';
 
 /** What the demo does, step by step, for whoever prints it. */
-export interface DemoSteps {
+interface DemoSteps {
   readonly server: (facts: {
     readonly major: number;
     readonly origin: string;

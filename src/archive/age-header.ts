@@ -23,7 +23,7 @@ export const FILE_KEY_BYTES = 16;
 const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 /** Some 400 recipients; a header beyond is hostile. */
-export const MAX_HEADER_BYTES = 64 * 1024;
+const MAX_HEADER_BYTES = 64 * 1024;
 
 export interface Recipient {
   readonly text: string;

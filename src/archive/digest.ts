@@ -12,7 +12,7 @@ export interface StreamDigest {
 }
 
 /** Passes a stream on and counts and digests it on the way; `result` is valid when it was read to its end. */
-export function digesting(source: AsyncIterable<Uint8Array>): {
+function digesting(source: AsyncIterable<Uint8Array>): {
   readonly body: AsyncIterable<Uint8Array>;
   /** Bytes passed so far. */
   size(): number;

@@ -37,7 +37,7 @@ export const sourceSchema = z.object({
 export type SourceDocument = z.infer<typeof sourceSchema>;
 
 /** How a snapshot is tied to a change stream (REPLICATION C3). Written in its final form from the start. */
-export const tieSchema = z.discriminatedUnion('kind', [
+const tieSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('xid'),
     stream: z.string(),
@@ -50,10 +50,9 @@ export const tieSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('position'), stream: z.string(), lsn }),
   z.object({ kind: z.literal('none'), snapshot: z.string(), upper: lsn }),
 ]);
-export type Tie = z.infer<typeof tieSchema>;
 
 /** A stored object that belongs to a snapshot; the digest is over stored bytes. */
-export const storedObjectSchema = z.object({
+const storedObjectSchema = z.object({
   /** Relative to the snapshot's folder, like `data-0001.tar`. */
   name: z.string(),
   sizeBytes,
@@ -64,7 +63,7 @@ export type StoredObject = z.infer<typeof storedObjectSchema>;
 const relationName = z.object({ schema: z.string(), name: z.string() });
 
 /** One table of the snapshot, in the order that gave it its number. */
-export const tableSchema = relationName.extend({
+const tableSchema = relationName.extend({
   /** NNNNN in member names. */
   number: z.number().int().positive(),
   oid: z.number().int(),
@@ -89,7 +88,7 @@ export const tableSchema = relationName.extend({
 });
 export type TableEntry = z.infer<typeof tableSchema>;
 
-export const sequenceSchema = relationName.extend({
+const sequenceSchema = relationName.extend({
   oid: z.number().int(),
   lastValue: z.string().regex(/^-?\d+$/),
   isCalled: z.boolean(),
@@ -97,11 +96,11 @@ export const sequenceSchema = relationName.extend({
 export type SequenceEntry = z.infer<typeof sequenceSchema>;
 
 /** A materialised view: its content is not stored, it is refreshed at the end of a restore if it was populated. */
-export const materializedViewSchema = relationName.extend({ oid: z.number().int(), populated: z.boolean() });
+const materializedViewSchema = relationName.extend({ oid: z.number().int(), populated: z.boolean() });
 export type MaterializedViewEntry = z.infer<typeof materializedViewSchema>;
 
 /** What this snapshot would not bring back, or only in part. */
-export const coverageSchema = z.object({
+const coverageSchema = z.object({
   kind: z.enum([
     'unlogged-table',
     'foreign-table',
@@ -121,10 +120,10 @@ export const coverageSchema = z.object({
 });
 export type CoverageEntry = z.infer<typeof coverageSchema>;
 
-export const compressionSchema = z.enum(['zstd', 'gzip', 'none']);
+const compressionSchema = z.enum(['zstd', 'gzip', 'none']);
 export type Compression = z.infer<typeof compressionSchema>;
 
-export const scopeSchema = z.discriminatedUnion('kind', [
+const scopeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('whole') }),
   z.object({
     kind: z.literal('partial'),

@@ -38,7 +38,7 @@ export async function readDocument<T>(
   };
 }
 
-export function parseDocument<T>(bytes: Uint8Array, key: string, schema: z.ZodType<T>): T {
+function parseDocument<T>(bytes: Uint8Array, key: string, schema: z.ZodType<T>): T {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

@@ -35,7 +35,7 @@ export async function* readRange(range: StoredRange, how: ReadHow): AsyncIterabl
 }
 
 /** The parts' stored bytes in order, one request for each run of neighbours in an archive. */
-export async function* storedParts(
+async function* storedParts(
   range: StoredRange,
   how: Pick<ReadHow, 'store' | 'keyOf' | 'signal'>,
 ): AsyncIterable<{ part: LocatedMember; stored: Buffer }> {

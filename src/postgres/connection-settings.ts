@@ -1,7 +1,7 @@
 import { Failure } from '../model/failure.ts';
 import { passwordFromFile } from './password-file.ts';
 
-export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 /** How to reach one database. `display` is for people and logs; `password` never leaves this object otherwise. */
 export interface ConnectionSettings {
@@ -131,10 +131,15 @@ function parseUrl(text: string): Map<string, string> {
   return given;
 }
 
-/** Where `?name=value&…` begins: a question mark inside a password is not followed by a parameter's name. */
+/**
+ * Where `?name=value&…` begins. Behind the last `@` any question mark does; before it only one that a known
+ * parameter follows, since a password may hold one too.
+ */
 function parametersStart(rest: string): number {
-  const match = /\?(?=(?:[a-z_]+=[^&]*)?(?:&[a-z_]+=[^&]*)*$)/.exec(rest);
-  return match?.index ?? -1;
+  const behind = rest.indexOf('?', rest.lastIndexOf('@') + 1);
+  if (behind !== -1) return behind;
+  const candidates = [...rest.matchAll(/\?([a-z_]+)=/g)];
+  return candidates.find((match) => (match[1] ?? '') in PARAMETERS)?.index ?? -1;
 }
 
 /** Percent-decoding where it is valid; a raw `%` in a password stays as it is. */

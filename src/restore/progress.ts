@@ -3,7 +3,7 @@ import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 
 /** SCHEMA and table of our own on a target while a restore is under way (DESIGN §4, names that last). */
-export const PROGRESS_SCHEMA = 'tidemark_restore';
+const PROGRESS_SCHEMA = 'tidemark_restore';
 
 /**
  * What of one restore is done, kept on the target in the transactions that did it. `id` says which snapshot

@@ -37,7 +37,8 @@ export function parseList(text: string): ListedEntry[] {
 
 const HEADER =
   /^--\n-- TOC entry (\d+) \(class (\d+) OID (\d+)\)\n(?:-- Dependencies:((?: \d+)+)\n)?-- Name: (.*); Type: ([A-Z][A-Z ]*); Schema: (.*); Owner: (.*)\n(?:-- Data Pos: .*\n)?--\n/gm;
-const STATE_AT_END = /(?:\n|SET default_tablespace = .*;|SET default_table_access_method = (?<method>.*);)+$/;
+const STATE_AT_END = /(?:\n|SET default_tablespace = .*;|SET default_table_access_method = .*;)+$/;
+const ACCESS_METHOD = /SET default_table_access_method = (.*);/g;
 
 /**
  * Parts the output of `pg_restore --verbose --file=-` into its entries (pg_backup_archiver.c,
@@ -99,5 +100,6 @@ function scriptEnd(script: string): number {
 function stateOf(text: string): { sql: string; method: string | undefined } {
   const match = STATE_AT_END.exec(text);
   if (match === null) return { sql: text.trim(), method: undefined };
-  return { sql: text.slice(0, match.index).trim(), method: match.groups?.['method'] };
+  const method = [...match[0].matchAll(ACCESS_METHOD)].at(-1)?.[1];
+  return { sql: text.slice(0, match.index).trim(), method };
 }

@@ -10,7 +10,7 @@ import type { PlannedRange } from './plan.ts';
 import { streamCheck } from '../archive/copy-stream-check.ts';
 
 /** COPY bytes in one part: bounds memory, and what a reader must hold to check a digest. */
-export const PART_BYTES = 4 * 1024 * 1024;
+const PART_BYTES = 4 * 1024 * 1024;
 /** Parts being compressed or written at once by one worker. */
 const PARTS_IN_FLIGHT = 2;
 

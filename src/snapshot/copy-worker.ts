@@ -7,7 +7,7 @@ import type { CopiedRange, CopyHow } from './copy-range.ts';
 import type { PlannedRange } from './plan.ts';
 
 /** The keeper's connection, used by one at a time for tables that a worker could not lock. */
-export interface KeeperTurn {
+interface KeeperTurn {
   <T>(use: (connection: Connection) => Promise<T>): Promise<T>;
 }
 

@@ -9,7 +9,7 @@ import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResul
 import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
 
 /** Names of files that are being written; `list` does not show them, and a crash may leave one. */
-export const TEMPORARY_PREFIX = '.tidemark-writing-';
+const TEMPORARY_PREFIX = '.tidemark-writing-';
 
 /**
  * A folder as an object store. A put writes a temporary file beside the object, syncs it, links it to its name

@@ -28,7 +28,7 @@ export function createS3Store(settings: S3Settings): Store {
 }
 
 /** First part size; an object below it is one put. Also S3's unit of waste when an upload is aborted. */
-export const PART_BYTES = 8 * 1024 * 1024;
+const PART_BYTES = 8 * 1024 * 1024;
 
 class S3Store implements Store {
   readonly location: string;

@@ -67,7 +67,7 @@ export interface ObjectStat {
   readonly modified: Date;
 }
 
-export interface StoreCapabilities {
+interface StoreCapabilities {
   /** The store itself refuses a second put of a key. Without it, unique ids and a look before keep promise P2. */
   readonly conditionalPut: boolean;
   readonly objectLock: boolean;

@@ -17,7 +17,7 @@ export const MAJORS = [14, 15, 16, 17, 18] as const;
 export type Major = (typeof MAJORS)[number];
 
 /** Never fires: tests that stop something make their own. */
-export const calm = new AbortController().signal;
+const calm = new AbortController().signal;
 setMaxListeners(0, calm);
 
 /** Client programs that docker/setup.sh unpacked, beside the system's own. */

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest';
+import { parseConfig } from '../../../src/app/config.ts';
+
+test('variables are filled in; a missing one is named', () => {
+  const text = 'sources: { main: { url: "${DB}" } }\nrepositories: { local: ./backups }';
+  expect(parseConfig(text, 'f', { DB: 'postgresql://x' }).sources?.['main']?.url).toBe('postgresql://x');
+  expect(() => parseConfig(text, 'f', {})).toThrow(
+    expect.objectContaining({ code: 'config.missing', message: expect.stringContaining('DB') }),
+  );
+});
+
+test.for([
+  ['sources: { main: { url: x, pasword: hunter2 } }', /pasword/],
+  ['schedules: []', /schedules/],
+  ['sources: { Main: { url: x } }', /sources/],
+  ['snapshot: { jobs: many }', /snapshot\.jobs/],
+  ['a: [', /not YAML/],
+] as const)('%s is refused by name and without its value', ([text, message]) => {
+  expect(() => parseConfig(text, 'f', {})).toThrow(
+    expect.objectContaining({ code: 'config.invalid', message: expect.stringMatching(message) }),
+  );
+  expect(() => parseConfig(text, 'f', {})).toThrow(
+    expect.objectContaining({ message: expect.not.stringContaining('hunter2') }),
+  );
+});
