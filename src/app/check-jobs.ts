@@ -18,7 +18,7 @@ export async function initJob(
   settings: Settings,
   signal: AbortSignal,
 ): Promise<{ readonly location: string; readonly created: boolean; readonly repositoryId: string }> {
-  const store = settings.store();
+  const store = await settings.store();
   try {
     const recipientFingerprints = settings.sealer()?.fingerprints ?? [];
     const { repository, created } = await ensureRepository(store, {
@@ -89,7 +89,7 @@ export async function doctorJob(settings: Settings, signal: AbortSignal): Promis
     });
   else
     findings.push(...(await checkSource({ settings: source, tools: await settings.tools(signal), signal })));
-  const store = settings.findStore();
+  const store = await settings.findStore();
   if (store === undefined) {
     findings.push({
       level: 'warning',

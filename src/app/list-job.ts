@@ -67,7 +67,7 @@ export async function withRepository<T>(
   signal: AbortSignal,
   act: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const store = settings.store();
+  const store = await settings.store();
   try {
     return await act(await openRepository(store, { signal }));
   } finally {

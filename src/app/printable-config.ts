@@ -3,10 +3,10 @@ import type { Settings } from './settings.ts';
 const SECRET = /secret|password|token|accessKeyId/i;
 
 /** What is in force, without anything that opens a door: URLs lose their passwords, keys are only named. */
-export function printableConfig(settings: Settings): unknown {
+export async function printableConfig(settings: Settings): Promise<unknown> {
   const { config, file } = settings.loaded;
   const source = settings.findSource();
-  const store = settings.findStore();
+  const store = await settings.findStore();
   return {
     file: file ?? null,
     source: settings.sourceName,

@@ -79,8 +79,8 @@ export class Settings {
   }
 
   /** The repository's store; to be closed by the caller. Fails with `config.missing`. */
-  store(): Store {
-    const found = this.findStore();
+  async store(): Promise<Store> {
+    const found = await this.findStore();
     if (found !== undefined) return found;
     throw new Failure('config.missing', 'no repository is named', {
       remedy: 'pass --repository DIR or s3://bucket/prefix, or write repositories into tidemark.yaml',
@@ -88,7 +88,7 @@ export class Settings {
   }
 
   /** Undefined when no repository is configured anywhere. */
-  findStore(): Store | undefined {
+  async findStore(): Promise<Store | undefined> {
     const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
     const named = wanted ?? onlyName(this.config.repositories);
     if (named === undefined) return undefined;

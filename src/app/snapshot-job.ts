@@ -43,7 +43,7 @@ export async function snapshotJob(
   const source = settings.source();
   const sealer = settings.sealer();
   const tools = await settings.tools(run.signal);
-  const store = settings.store();
+  const store = await settings.store();
   try {
     const fingerprints = sealer?.fingerprints ?? [];
     const { repository, created } = await ensureRepository(store, {

@@ -2,7 +2,6 @@ import { fileURLToPath } from 'node:url';
 import { Failure } from '../model/failure.ts';
 import { createFolderStore } from './folder.ts';
 import { withResumableReads } from './resumable-read.ts';
-import { createS3Store } from './s3.ts';
 import type { S3Settings } from './s3-client.ts';
 import type { Store } from './store.ts';
 
@@ -17,13 +16,16 @@ const GCS_ENDPOINT = 'https://storage.googleapis.com';
  * Opens a store without touching it. A bucket URL may carry `endpoint`, `region`, `path-style` and `profile` as
  * parameters; settings given beside it win. Fails with `config.invalid`.
  */
-export function openStore(settings: StoreSettings): Store {
+export async function openStore(settings: StoreSettings): Promise<Store> {
   const { url } = settings;
   if (url.startsWith('file://')) return createFolderStore({ root: fileURLToPath(url) });
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
   if (scheme === undefined) return createFolderStore({ root: url });
-  if (scheme === 's3' || scheme === 'gs')
+  if (scheme === 's3' || scheme === 'gs') {
+    // The SDK is a good part of this program's start-up time and heap; a folder needs none of it.
+    const { createS3Store } = await import('./s3.ts');
     return withResumableReads(createS3Store(bucketSettings(settings, scheme)));
+  }
   throw new Failure('config.invalid', `no store for ${scheme}:// URLs`, {
     remedy: 'use a folder, s3://bucket/prefix or gs://bucket/prefix',
   });

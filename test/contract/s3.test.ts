@@ -24,7 +24,7 @@ test('no upload was left behind by any of the tests before', async () => {
 
 test('a storage class is asked for and kept', async () => {
   const bucket = await s3.newBucket();
-  const store = openStore({ url: `s3://${bucket}`, ...s3, storageClass: 'STANDARD_IA' });
+  const store = await openStore({ url: `s3://${bucket}`, ...s3, storageClass: 'STANDARD_IA' });
   const signal = new AbortController().signal;
   expect((await store.putIfAbsent('cold', Buffer.alloc(10_000_000), { signal })).outcome).toBe('created');
   const { HeadObjectCommand } = await import('@aws-sdk/client-s3');
@@ -37,7 +37,7 @@ test('wrong secret, missing bucket, dead endpoint: named', async () => {
   const signal = new AbortController().signal;
   const bucket = await s3.newBucket();
   const put = (settings: Parameters<typeof openStore>[0]) =>
-    openStore(settings).putIfAbsent('x', Buffer.from('x'), { signal });
+    openStore(settings).then((store) => store.putIfAbsent('x', Buffer.from('x'), { signal }));
   await expect(put({ url: `s3://${bucket}`, ...s3, secretAccessKey: 'wrong' })).rejects.toMatchObject({
     code: 'repository.permission',
   });

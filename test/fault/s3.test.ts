@@ -14,7 +14,7 @@ const PASS: Fault = { kind: 'pass' };
 async function setUp() {
   const proxy = await faultProxy(s3.endpoint);
   const bucket = await s3.newBucket();
-  const store = openStore({ url: `s3://${bucket}`, ...s3, endpoint: proxy.url });
+  const store = await openStore({ url: `s3://${bucket}`, ...s3, endpoint: proxy.url });
   const left = async () => {
     const { Uploads = [] } = await s3.client().send(new ListMultipartUploadsCommand({ Bucket: bucket }));
     const { Contents = [] } = await s3.client().send(new ListObjectsV2Command({ Bucket: bucket }));

@@ -63,8 +63,7 @@ export function addConfigCommand(program: Command, run: CommandContext): void {
     .command('config')
     .description('check the configuration and print it without secrets');
   run.action(command, async ({ settings, terminal }) => {
-    const printable = printableConfig(settings);
-    await Promise.resolve();
+    const printable = await printableConfig(settings);
     terminal.result({ config: printable }, [JSON.stringify(printable, undefined, 2)]);
   });
 }
