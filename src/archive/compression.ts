@@ -20,7 +20,11 @@ const decompressGzip = promisify(gunzip);
 export async function compress(bytes: Uint8Array, codec: Compression): Promise<Buffer> {
   switch (codec) {
     case 'zstd':
-      return compressZstd(bytes, { ...zstdOptions, chunkSize: outputChunk(bytes.length / 2) });
+      return compressZstd(bytes, {
+        ...zstdOptions,
+        pledgedSrcSize: bytes.length,
+        chunkSize: outputChunk(bytes.length / 2),
+      });
     case 'gzip':
       return compressGzip(bytes, { level: 6, chunkSize: outputChunk(bytes.length / 2) });
     case 'none':

@@ -15,7 +15,7 @@ export interface Ran {
 
 /** Starts the command line program as a user does; the caller may kill it. */
 export function start(args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
-  return execa(process.execPath, [MAIN, ...args], {
+  return execa(process.execPath, ['--max-semi-space-size=1', MAIN, ...args], {
     reject: false,
     stdin: 'ignore',
     extendEnv: false,
