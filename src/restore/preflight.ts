@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { readMemberIndex } from '../catalog/member-index.ts';
+import type { StoredRange } from '../catalog/member-index.ts';
+import { Failure, asFailure } from '../model/failure.ts';
+import { connect } from '../postgres/connection.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+import { chooseTools } from '../postgres/tools.ts';
+import { planRestore } from './plan.ts';
+import type { RestorePlan } from './plan.ts';
+import { RestoreProgress } from './progress.ts';
+import { readDropScript, readSchema } from './read-schema.ts';
+import type { RestoreRequest } from './request.ts';
+import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
+import { contents, isSameDatabase, targetBlockers } from './target.ts';
+
+/** What a restore would do, from the repository alone. */
+export async function planOf(
+  request: RestoreRequest,
+): Promise<{ plan: RestorePlan; index: ReadonlyMap<number, readonly StoredRange[]> }> {
+  const { manifest, repository, signal } = request;
+  const index = await readMemberIndex(repository, manifest, { signal });
+  const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
+  const entries = isInPlace(request) ? [] : await readSchema(repository, manifest, { ...request, tools });
+  return {
+    plan: planRestore({
+      manifest,
+      scope: isInPlace(request) ? { ...request.scope, part: 'data-only' } : request.scope,
+      index,
+      entries,
+    }),
+    index,
+  };
+}
+
+/** What a restore would do and what stands in its way, also on the target where it can be reached. */
+export async function previewRestore(
+  request: RestoreRequest,
+  options: { readonly create: boolean },
+): Promise<RestorePlan> {
+  const { plan } = await planOf(request);
+  try {
+    await using connection = await connect(request.target, {
+      side: 'target',
+      job: 'restore',
+      signal: request.signal,
+    });
+    const found = request.clean || request.scope.part === 'data-only' ? [] : await contents(connection);
+    const source = await refuseSource(request, connection).then(
+      () => [],
+      (error: unknown) => [asFailure(error).message],
+    );
+    const blockers = await blockersOf(request, plan, connection);
+    const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
+    return { ...plan, blockers: [...plan.blockers, ...source, ...filled, ...blockers] };
+  } catch (error) {
+    const failure = asFailure(error);
+    if (options.create && failure.code === 'target.no_database') return plan;
+    if (failure.exitCode !== 7) throw failure;
+    return { ...plan, blockers: [...plan.blockers, failure.message] };
+  }
+}
+
+/** Everything that must hold before the first change (DESIGN §7, preflight). */
+export async function begin(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  connection: Connection,
+): Promise<RestoreProgress> {
+  const { scope } = request;
+  await refuseSource(request, connection);
+  if (request.globals) await createMissingRoles(connection, request);
+  const blockers = [...plan.blockers, ...(await blockersOf(request, plan, connection))];
+  if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
+  const id = restoreId(request);
+  const underWay = await RestoreProgress.find(connection);
+  if (underWay !== undefined && underWay !== id && !request.clean) {
+    throw new Failure('target.half_done', `the target is half way through another restore (${underWay})`, {
+      facts: { restore: underWay },
+    });
+  }
+  if (underWay !== id && scope.part !== 'data-only') {
+    if (request.clean) await dropWhatStands(request, connection);
+    const found = await contents(connection);
+    if (found.length > 0) {
+      throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
+        facts: { found: found.slice(0, 5) },
+        ...(request.clean && {
+          remedy: 'these are not in the snapshot, so --clean keeps its hands off: drop them yourself',
+        }),
+      });
+    }
+  }
+  return RestoreProgress.open(connection, id);
+}
+
+async function blockersOf(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  connection: Connection,
+): Promise<string[]> {
+  const entries = [...plan.preData, ...plan.postData];
+  const roles = await missingRoles(connection, requiredRoles(entries, request));
+  return [
+    ...(await targetBlockers(connection, request.manifest, { schema: request.scope.part !== 'data-only' })),
+    ...(roles.length === 0
+      ? []
+      : [
+          `roles are missing on the target: ${roles.join(', ')} (--globals makes them; --no-owner --no-privileges do without)`,
+        ]),
+  ];
+}
+
+/** `--clean`: drops what the archive lists, in one transaction and without CASCADE. */
+async function dropWhatStands(request: RestoreRequest, connection: Connection): Promise<void> {
+  const tools = chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
+  await connection.execute('BEGIN');
+  await RestoreProgress.remove(connection);
+  const drops = await readDropScript(request.repository, request.manifest, { ...request, tools });
+  const foreignKeys = await connection.query<{ sql: string }>(sqlFile('target/foreign-keys'));
+  for (const { sql } of foreignKeys) await connection.execute(sql);
+  if (drops !== '') await connection.execute(drops);
+  await connection.commit();
+}
+
+/** Decided live where the source can be reached, else by its address. */
+export async function refuseSource(request: RestoreRequest, connection: Connection): Promise<void> {
+  if (request.source === undefined) return;
+  const key = randomBytes(8).readBigInt64BE();
+  const same = await isSameDatabase(request.source, connection, { key, signal: request.signal });
+  const named =
+    request.source.host === request.target.host &&
+    request.source.port === request.target.port &&
+    request.source.database === request.target.database;
+  if (same === true || (same === undefined && named)) {
+    throw new Failure('target.is_source', `${request.target.display} is the source itself`, {
+      facts: { target: request.target.display },
+    });
+  }
+}
+
+/** Rows into tables that exist: nothing is made, and one transaction does it. */
+export function isInPlace({ manifest, scope, clean }: RestoreRequest): boolean {
+  if (manifest.engine === 'pg_dump') return false;
+  return scope.part === 'data-only' || (clean && scope.tables.length + scope.schemas.length > 0);
+}
+
+/** Two restores are the same when they bring the same of the same snapshot. */
+function restoreId({ manifest, scope }: RestoreRequest): string {
+  const of = [...scope.tables, ...scope.schemas.map((schema) => `${schema}.*`)].sort().join(' ');
+  return [manifest.id, scope.part, of].filter((part) => part !== '').join(' ');
+}
