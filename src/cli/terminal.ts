@@ -50,7 +50,9 @@ export class Terminal {
       const error = { code, message, facts, remedy };
       process.stdout.write(`${JSON.stringify({ version: JSON_VERSION, ok: false, error }, jsonValue, 2)}\n`);
     }
-    process.stderr.write(`error: ${message}\n  code:   ${code}\n  remedy: ${remedy}\n`);
+    // A progress bar may have left its line below the cursor.
+    const clear = process.stderr.isTTY ? '\r\u001B[0J' : '';
+    process.stderr.write(`${clear}error: ${message}\n  code:   ${code}\n  remedy: ${remedy}\n`);
   }
 }
 

@@ -234,7 +234,7 @@ class Phases {
       const failure = asFailure(error);
       throw new Failure(failure.code, `${phase}: ${failure.message}`, {
         facts: { ...failure.facts, phase, restore: this.#progress.id },
-        remedy: `${failure.remedy}; the target is half restored: the same command goes on from here, or drop the database`,
+        remedy: `${failure.code === 'interrupted' ? '' : `${failure.remedy}; `}the target is half restored: the same command goes on from here, or drop the database`,
         cause: failure,
       });
     }
