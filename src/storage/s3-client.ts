@@ -1,6 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import { outageRetries } from './s3-retries.ts';
 
 export interface S3Settings {
   readonly bucket: string;
@@ -18,28 +19,38 @@ export interface S3Settings {
   readonly accessKeyId?: string | undefined;
   readonly secretAccessKey?: string | undefined;
   readonly sessionToken?: string | undefined;
+  /** Retention of every new object, for a bucket with object lock: nobody can remove it before. Not for leases. */
+  readonly objectLock?:
+    | { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly retainDays: number }
+    | undefined;
+  /** How long an outage is waited out, once the store has answered. Two minutes when absent. */
+  readonly patienceMs?: number | undefined;
+  /** A socket without a byte for this long is dead. A minute when absent. */
+  readonly silenceMs?: number | undefined;
   /** `gcs`: Google's XML API, which refuses the SDK's checksums and ignores conditions. */
   readonly dialect: 'aws' | 'gcs';
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A socket without a byte for this long is dead; also ends a request to a server that never answers. */
-const SILENCE_TIMEOUT_MS = 60_000;
-/** The SDK's standard mode: exponential with jitter, for resets, timeouts, 429, 500, 502, 503, 504. */
-const MAX_ATTEMPTS = 6;
+const SILENCE_MS = 60_000;
+/** Long enough for a router or a gateway to restart, short enough for locks that a snapshot holds meanwhile. */
+const PATIENCE_MS = 120_000;
 
 /** Credentials: keys given here, else a role, else a profile, else the SDK's own chain. */
 export function createS3Client(settings: S3Settings): S3Client {
   const checksums = settings.dialect === 'gcs' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
   const config: S3ClientConfig = {
     region: settings.region ?? (settings.dialect === 'gcs' ? 'auto' : 'us-east-1'),
-    maxAttempts: MAX_ATTEMPTS,
-    retryMode: 'standard',
+    retryStrategy: outageRetries(settings.patienceMs ?? PATIENCE_MS),
     forcePathStyle: settings.pathStyle ?? settings.endpoint !== undefined,
     requestChecksumCalculation: checksums,
     // Ours are compared instead: a range has no checksum of the store's.
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_TIMEOUT_MS },
+    // The socket timeout also ends a body that stalls after its headers, and a request that is never answered.
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      socketTimeout: settings.silenceMs ?? SILENCE_MS,
+    },
     ...(settings.endpoint !== undefined && { endpoint: settings.endpoint }),
     ...credentials(settings),
   };

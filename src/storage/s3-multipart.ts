@@ -6,8 +6,10 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { CompletedPart, CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/client-s3';
-import { Failure, throwIfAborted } from '../model/failure.ts';
+import { Failure } from '../model/failure.ts';
+import { afterConflict } from './s3-conflict.ts';
 import { errorName, httpStatus } from './s3-failures.ts';
+import { partBytes } from './s3-parts.ts';
 
 interface UploadOptions {
   readonly client: S3Client;
@@ -18,14 +20,11 @@ interface UploadOptions {
   readonly checksums: boolean;
   /** For stores that know no conditions: whether the key is taken now. */
   readonly isTaken: () => Promise<boolean>;
-  readonly partBytes: number;
   readonly signal: AbortSignal;
 }
 
 /** Parts under way at once: enough to hide a round trip, and all the memory an upload takes. */
 const PARTS_IN_FLIGHT = 2;
-/** S3 takes at most 10 000 parts: the size doubles often enough that 4 TiB fit. */
-const PARTS_OF_ONE_SIZE = 2000;
 const ABORT_MS = 10_000;
 
 /** One multipart upload: the object appears with `complete`, or never. */
@@ -36,12 +35,10 @@ export class MultipartUpload {
   readonly #inFlight = new Set<Promise<void>>();
   #next = 1;
   #failed: Error | undefined;
-  #partBytes: number;
 
   private constructor(options: UploadOptions, uploadId: string) {
     this.#options = options;
     this.#uploadId = uploadId;
-    this.#partBytes = options.partBytes;
   }
 
   static async begin(options: UploadOptions): Promise<MultipartUpload> {
@@ -62,7 +59,7 @@ export class MultipartUpload {
 
   /** Size that the next part should have. */
   get partBytes(): number {
-    return this.#partBytes;
+    return partBytes(this.#next);
   }
 
   /** Sends a part; waits while too many are under way. */
@@ -70,7 +67,6 @@ export class MultipartUpload {
     this.#refuseFailed();
     const number = this.#next;
     this.#next += 1;
-    if (number % PARTS_OF_ONE_SIZE === 0) this.#partBytes *= 2;
     const sending = this.#send(number, body);
     this.#inFlight.add(sending);
     void sending.finally(() => this.#inFlight.delete(sending));
@@ -88,7 +84,7 @@ export class MultipartUpload {
       return false;
     }
     const Parts = this.#done.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
-    for (;;) {
+    for (let conflicts = 0; ; conflicts += 1) {
       try {
         await client.send(
           new CompleteMultipartUploadCommand({
@@ -107,8 +103,8 @@ export class MultipartUpload {
           await this.abort();
           return false;
         }
-        if (errorName(error) !== 'ConditionalRequestConflict') throw error;
-        throwIfAborted(signal);
+        // 409: another request for this key is under way, perhaps our own whose connection was cut.
+        await afterConflict(error, { conflicts, signal });
       }
     }
   }

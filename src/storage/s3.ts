@@ -8,27 +8,25 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { interruption, throwIfAborted } from '../model/failure.ts';
-import type { Failure } from '../model/failure.ts';
+import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import { createS3Client } from './s3-client.ts';
 import type { S3Settings } from './s3-client.ts';
-import { errorName, httpStatus, s3Failure } from './s3-failures.ts';
+import { afterConflict } from './s3-conflict.ts';
+import { httpStatus, s3Failure } from './s3-failures.ts';
 import { MultipartUpload } from './s3-multipart.ts';
+import { inParts, partBytes } from './s3-parts.ts';
 import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
 import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
 
 /**
  * A bucket, or a prefix in one, as an object store. Small objects go as one put, larger ones as a multipart
  * upload of unknown length with bounded memory; nothing is visible before its last request. Every request
- * carries a SHA-256 (not in the GCS dialect) and is retried by the SDK; a put or completion whose answer was
- * lost is told by comparing what is there.
+ * carries a SHA-256 (not in the GCS dialect) and outlasts an outage (s3-retries.ts); a put or completion whose
+ * answer was lost is told by comparing what is there.
  */
 export function createS3Store(settings: S3Settings): Store {
   return new S3Store(settings, createS3Client(settings));
 }
-
-/** First part size; an object below it is one put. Also S3's unit of waste when an upload is aborted. */
-const PART_BYTES = 8 * 1024 * 1024;
 
 class S3Store implements Store {
   readonly location: string;
@@ -42,7 +40,7 @@ class S3Store implements Store {
     this.location = `${settings.dialect === 'gcs' ? 'gs' : 's3'}://${settings.bucket}${settings.prefix === '' ? '' : `/${settings.prefix}`}`;
     this.capabilities = {
       conditionalPut: settings.dialect === 'aws',
-      objectLock: settings.dialect === 'aws',
+      objectLock: settings.objectLock !== undefined,
       atomicReplace: true,
     };
   }
@@ -55,7 +53,7 @@ class S3Store implements Store {
     let upload: MultipartUpload | undefined;
     let first: Buffer | undefined;
     try {
-      for await (const part of parts(body, () => upload?.partBytes ?? PART_BYTES)) {
+      for await (const part of inParts(body, () => upload?.partBytes ?? partBytes(1))) {
         throwIfAborted(options.signal);
         digest.update(part);
         sizeBytes += part.length;
@@ -81,6 +79,8 @@ class S3Store implements Store {
 
   async get(key: string, options: GetOptions): Promise<AsyncIterable<Uint8Array>> {
     const { range, signal } = options;
+    // HTTP has no empty range.
+    if (range?.length === 0) return this.#body(undefined, key, signal);
     const bytes =
       range === undefined ? {} : { Range: `bytes=${range.offset}-${range.offset + range.length - 1}` };
     const answer = await this.#send(key, signal, () =>
@@ -167,6 +167,14 @@ class S3Store implements Store {
     };
   }
 
+  /** S3 wants a checksum beside it; every put has one in the dialect that knows locks. */
+  #retention() {
+    const { objectLock } = this.#settings;
+    if (objectLock === undefined) return {};
+    const until = new Date(Date.now() + objectLock.retainDays * 86_400_000);
+    return { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: until };
+  }
+
   #checksum(body: Uint8Array) {
     if (this.#settings.dialect === 'gcs') return {};
     const sha256 = createHash('sha256').update(body).digest('base64');
@@ -183,7 +191,7 @@ class S3Store implements Store {
   /** False when the key is taken. */
   async #putOnce(Key: string, body: Buffer, options: PutOptions): Promise<boolean> {
     if (await this.#refuseTaken(Key, options.signal)) return false;
-    for (;;) {
+    for (let conflicts = 0; ; conflicts += 1) {
       try {
         await this.#client.send(
           new PutObjectCommand({
@@ -192,6 +200,7 @@ class S3Store implements Store {
             Body: body,
             ContentType: options.contentType ?? 'application/octet-stream',
             ...this.#attributes(),
+            ...this.#retention(),
             ...this.#checksum(body),
             ...(this.#settings.dialect === 'aws' && { IfNoneMatch: '*' }),
           }),
@@ -200,9 +209,8 @@ class S3Store implements Store {
         return true;
       } catch (error) {
         if (httpStatus(error) === 412) return false;
-        // Another put of the same key is under way: its end decides.
-        if (errorName(error) !== 'ConditionalRequestConflict') throw error;
-        throwIfAborted(options.signal);
+        // 409: another put of the same key is under way; its end decides.
+        await afterConflict(error, { conflicts, signal: options.signal });
       }
     }
   }
@@ -216,10 +224,9 @@ class S3Store implements Store {
       bucket: this.#settings.bucket,
       key: Key,
       contentType: options.contentType ?? 'application/octet-stream',
-      attributes: this.#attributes(),
+      attributes: { ...this.#attributes(), ...this.#retention() },
       checksums: this.#settings.dialect === 'aws',
       isTaken: () => this.#refuseTaken(Key, options.signal),
-      partBytes: PART_BYTES,
       signal: options.signal,
     });
     if (options.first !== undefined) await upload.add(options.first);
@@ -232,7 +239,14 @@ class S3Store implements Store {
     signal: AbortSignal,
   ): Promise<'same' | 'differs'> {
     const found = await this.stat(key, { signal });
-    if (found?.sizeBytes !== mine.sizeBytes) return 'differs';
+    // An upload can vanish: a bucket's lifecycle rule or another program aborted it.
+    if (found === undefined) {
+      throw new Failure('repository.error', `${key}: the store dropped the upload and holds no such object`, {
+        facts: { object: key, location: this.location },
+        remedy: 'try again; if it happens again, look at the bucket’s rules for incomplete uploads',
+      });
+    }
+    if (found.sizeBytes !== mine.sizeBytes) return 'differs';
     const there = await digestOf(await this.get(key, { signal }));
     return there.sha256 === mine.sha256 ? 'same' : 'differs';
   }
@@ -262,25 +276,4 @@ class S3Store implements Store {
   #failure(error: unknown, key: string, signal: AbortSignal): Failure {
     return signal.aborted ? interruption(signal) : s3Failure(error, { key, location: this.location });
   }
-}
-
-/** Cuts a body into parts of the size that is asked for now; the last one is shorter. */
-async function* parts(body: PutBody, partBytes: () => number): AsyncGenerator<Buffer> {
-  let waiting: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-    let rest = chunk;
-    while (size + rest.length >= partBytes()) {
-      const taken = partBytes() - size;
-      yield Buffer.concat([...waiting, rest.subarray(0, taken)]);
-      rest = rest.subarray(taken);
-      waiting = [];
-      size = 0;
-    }
-    if (rest.length > 0) {
-      waiting.push(rest);
-      size += rest.length;
-    }
-  }
-  if (size > 0) yield Buffer.concat(waiting);
 }
