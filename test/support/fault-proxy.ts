@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export type Fault =
@@ -15,7 +15,12 @@ export type Fault =
 export interface FaultProxy extends AsyncDisposable {
   readonly url: string;
   /** Decides for each request. */
-  fault: (request: { readonly method: string; readonly url: string; readonly count: number }) => Fault;
+  fault: (request: {
+    readonly method: string;
+    readonly url: string;
+    readonly count: number;
+    readonly headers: IncomingHttpHeaders;
+  }) => Fault;
   readonly requests: string[];
 }
 
@@ -31,6 +36,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
       method: incoming.method ?? '',
       url: incoming.url ?? '',
       count: requests.length,
+      headers: incoming.headers,
     });
     if (fault.kind === 'refuse') incoming.socket.resetAndDestroy();
     else if (fault.kind === 'answer') {
