@@ -1,7 +1,7 @@
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import type { GetOptions, Store } from './store.ts';
 
-/** Tries without a new byte before it gives up. */
+/** Bodies without a new byte before it gives up. A request that fails is final: the driver has waited it out. */
 const TRIES = 5;
 const FIRST_WAIT_MS = 200;
 const RETRYABLE = new Set(['repository.unreachable', 'repository.throttled', 'repository.error']);
@@ -44,11 +44,11 @@ async function* resuming(
   let body: AsyncIterable<Uint8Array> | undefined = what.first;
   while (read < what.length) {
     throwIfAborted(what.options.signal);
+    body ??= await store.get(what.key, {
+      ...what.options,
+      range: { offset: start + read, length: what.length - read },
+    });
     try {
-      body ??= await store.get(what.key, {
-        ...what.options,
-        range: { offset: start + read, length: what.length - read },
-      });
       for await (const chunk of body) {
         read += chunk.length;
         tries = 0;

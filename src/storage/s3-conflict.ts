@@ -16,7 +16,9 @@ export async function afterConflict(
 ): Promise<void> {
   if (errorName(error) !== 'ConditionalRequestConflict' || options.conflicts >= TRIES) throw error;
   const { signal } = options;
-  await wait(WAIT_MS * (0.5 + Math.random()), undefined, { signal }).catch(() => {
+  try {
+    await wait(WAIT_MS * (0.5 + Math.random()), undefined, { signal });
+  } catch {
     throw interruption(signal);
-  });
+  }
 }

@@ -40,13 +40,16 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     });
     if (fault.kind === 'refuse') incoming.socket.resetAndDestroy();
     else if (fault.kind === 'answer') {
+      // Stores mostly answer when they have read the request; an earlier answer races with the body still being sent.
       incoming.resume();
-      setTimeout(() => {
-        outgoing.writeHead(fault.status, { 'content-type': 'application/xml' });
-        outgoing.end(
-          `<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>made by the test</Message></Error>`,
-        );
-      }, fault.afterMs ?? 0);
+      incoming.on('end', () => {
+        setTimeout(() => {
+          outgoing.writeHead(fault.status, { 'content-type': 'application/xml' });
+          outgoing.end(
+            `<?xml version="1.0"?><Error><Code>${fault.code}</Code><Message>made by the test</Message></Error>`,
+          );
+        }, fault.afterMs ?? 0);
+      });
     } else forward({ incoming, outgoing, fault, to, agent });
   });
   server.listen(0, '127.0.0.1');
