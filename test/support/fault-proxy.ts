@@ -10,6 +10,12 @@ export type Fault =
   | { readonly kind: 'answer'; readonly status: number; readonly code: string; readonly afterMs?: number }
   /** The connection is reset after so many bytes of the answer's body. */
   | { readonly kind: 'reset-body'; readonly afterBytes: number }
+  /** The connection ends cleanly after so many bytes of the answer's body. */
+  | { readonly kind: 'cut-body'; readonly afterBytes: number }
+  /** After so many bytes of the answer's body nothing comes any more; the connection stays. */
+  | { readonly kind: 'stall-body'; readonly afterBytes: number }
+  /** The request is never read nor answered; the connection stays. */
+  | { readonly kind: 'stall' }
   | { readonly kind: 'refuse' };
 
 export interface FaultProxy extends AsyncDisposable {
@@ -39,6 +45,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
       headers: incoming.headers,
     });
     if (fault.kind === 'refuse') incoming.socket.resetAndDestroy();
+    else if (fault.kind === 'stall') incoming.pause();
     else if (fault.kind === 'answer') {
       // Stores mostly answer when they have read the request; an earlier answer races with the body still being sent.
       incoming.resume();
@@ -92,17 +99,27 @@ function forward(call: {
         return;
       }
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      if (fault.kind !== 'reset-body') {
+      if (!('afterBytes' in fault)) {
         answer.pipe(outgoing);
         return;
       }
-      let passed = 0;
+      let left = fault.afterBytes;
+      const passedAll = (): void => {
+        if (left > 0 || fault.kind === 'stall-body') return;
+        if (fault.kind === 'reset-body') incoming.socket.resetAndDestroy();
+        else incoming.socket.end();
+      };
+      outgoing.flushHeaders();
+      passedAll();
       answer.on('data', (chunk: Buffer) => {
-        passed += chunk.length;
-        outgoing.write(chunk);
-        if (passed >= fault.afterBytes) incoming.socket.resetAndDestroy();
+        if (left <= 0) return;
+        const passed = chunk.subarray(0, left);
+        left -= passed.length;
+        outgoing.write(passed, passedAll);
       });
-      answer.on('end', () => outgoing.end());
+      answer.on('end', () => {
+        if (left > 0) outgoing.end();
+      });
     },
   );
   sent.on('error', () => incoming.socket.destroy());
