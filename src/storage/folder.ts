@@ -6,7 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
-import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
+import { checkedKey, digestOf, isKey, refuseUnlessLease } from './store-rules.ts';
 
 /** Names of files that are being written; `list` does not show them, and a crash may leave one. */
 const TEMPORARY_PREFIX = '.tidemark-writing-';
@@ -75,7 +75,9 @@ class FolderStore implements Store {
     const slash = prefix.lastIndexOf('/');
     const keys: string[] = [];
     await this.#collect(prefix.slice(0, slash + 1), keys, options.signal);
-    for (const key of keys.filter((candidate) => candidate.startsWith(prefix)).sort(byBytes)) {
+    // What is no key was put there by someone else: a note, a desktop's index of its own.
+    const ours = keys.filter((candidate) => candidate.startsWith(prefix) && isKey(candidate));
+    for (const key of ours.sort(byBytes)) {
       const found = await this.stat(key, options);
       if (found !== undefined) yield found;
     }
@@ -122,7 +124,7 @@ class FolderStore implements Store {
     const digest = createHash('sha256');
     let sizeBytes = 0;
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await makeFolder(dirname(path));
       handle = await open(temporary, 'wx', 0o600);
       for await (const chunk of body instanceof Uint8Array ? [body] : body) {
         throwIfAborted(signal);
@@ -187,6 +189,18 @@ async function* read(
 
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
+}
+
+/** Syncs the parents of every folder that it made: an object in a folder that a power cut takes away is lost too. */
+async function makeFolder(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    await syncDirectory(dirname(made)).catch((error: unknown) => {
+      // One may make folders in a folder that one can't read, and so can't open to sync.
+      if (systemCode(error) !== 'EACCES') throw error;
+    });
+  }
 }
 
 /** Without it a new name may be gone after a power cut, though the file's bytes are safe (fsync(2)). */

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../model/failure.ts';
 
-/** A key that any store takes and that can't leave its root. Fails with `repository.error`. */
+/** Whether any store takes this key and none can be led out of its root by it. */
+export function isKey(key: string): boolean {
+  if (!/^[A-Za-z0-9._/-]{1,1000}$/.test(key)) return false;
+  return key.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+/** The key itself. Fails with `repository.error` when it is none. */
 export function checkedKey(key: string): string {
-  const parts = key.split('/');
-  const plain = /^[A-Za-z0-9._/-]{1,1000}$/.test(key);
-  if (!plain || parts.some((part) => part === '' || part === '.' || part === '..')) {
-    throw new Failure('repository.error', `not a key: ${JSON.stringify(key)}`, { facts: { object: key } });
-  }
-  return key;
+  if (isKey(key)) return key;
+  throw new Failure('repository.error', `not a key: ${JSON.stringify(key)}`, { facts: { object: key } });
 }
 
 /** Only leases are mutable (P2). */

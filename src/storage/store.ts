@@ -7,7 +7,8 @@
  * - Nothing is ever overwritten, except by `replace`, which only `leases/` may use.
  * - A put whose answer was lost and is tried again ends as `same`, not as an error.
  * - Errors are `Failure`s with a `repository.*` code; `AbortSignal` ends every call with `interrupted`.
- * - Stores do not retry by themselves: retry.ts wraps any of them.
+ * - A store that is away for a while is waited for by its driver (s3-retries.ts), which alone can send the parts of
+ *   a stream again; nobody above retries single calls.
  */
 export interface Store {
   /** For people and logs: never with credentials. */
@@ -16,7 +17,7 @@ export interface Store {
 
   /**
    * Writes an object of unknown length unless the key exists. `differs` means that another object holds the
-   * key; it stays as it is. A `Uint8Array` body can be sent again by the retry wrapper, a stream can't.
+   * key; it stays as it is. The body is read once.
    */
   putIfAbsent(key: string, body: PutBody, options: PutOptions): Promise<PutResult>;
 
@@ -70,6 +71,7 @@ export interface ObjectStat {
 interface StoreCapabilities {
   /** The store itself refuses a second put of a key. Without it, unique ids and a look before keep promise P2. */
   readonly conditionalPut: boolean;
+  /** New objects are kept by the store itself: nobody can remove them for as long as the settings say. */
   readonly objectLock: boolean;
   /** `replace` is seen whole or not at all. */
   readonly atomicReplace: boolean;

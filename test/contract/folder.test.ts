@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -19,4 +19,14 @@ test('objects and folders are private, and nothing temporary stays', async () =>
   expect(statSync(join(store.location, 'a')).mode & 0o777).toBe(0o700);
   expect(readdirSync(join(store.location, 'a'))).toEqual(['object']);
   chmodSync(store.location, 0o700);
+});
+
+test('files of others, and one that a crash left, are no objects', async () => {
+  const store = await fresh();
+  const { signal } = new AbortController();
+  await store.putIfAbsent('a/object', Buffer.from('x'), { signal });
+  for (const name of ['my notes.txt', '.tidemark-writing-left-by-a-crash'])
+    writeFileSync(join(store.location, 'a', name), 'y');
+  const keys = (await Array.fromAsync(store.list('', { signal }))).map((object) => object.key);
+  expect(keys).toEqual(['a/object']);
 });
