@@ -5,7 +5,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$1
-[ -f "$folder/.complete" ] && exit 0
+if [ -f "$folder/.complete" ]; then
+  # The script may be newer than the packages unpacked.
+  cmp -s "$here/s3-serve.sh" "$folder/s3-serve" || install -m 755 "$here/s3-serve.sh" "$folder/s3-serve"
+  exit 0
+fi
 command -v apt-get >/dev/null || { echo "s3-build: needs Debian's packages; set TIDEMARK_TEST_S3 to a server of yours" >&2; exit 1; }
 echo "setup: unpacking Ceph's S3 gateway into $folder" >&2
 rm -rf "$folder"; mkdir -p "$folder"

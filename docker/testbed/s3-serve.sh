@@ -1,6 +1,7 @@
 #!/bin/bash
 # Inside the unpacked root: one monitor, one store in memory, one gateway. Ends when one of them does.
 # S3_PORT, MON_PORT, S3_ACCESS_KEY, S3_SECRET_KEY, VAULT_ADDR (for SSE with AES256)
+# SSE with aws:kms knows one key, test-key.
 set -euo pipefail
 port=$S3_PORT
 mon="[v2:127.0.0.1:$MON_PORT,v1:127.0.0.1:$((MON_PORT + 1))]"
@@ -41,6 +42,8 @@ osd max object name len = 460
 rgw frontends = beast endpoint=127.0.0.1:$port
 rgw data = /var/lib/ceph/radosgw
 rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = test-key=$(printf '%032d' 7 | base64)
 rgw thread pool size = 64
 ms mon client mode = crc
 ms client mode = crc

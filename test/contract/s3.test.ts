@@ -1,4 +1,10 @@
-import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { randomBytes } from 'node:crypto';
+import {
+  DeleteObjectCommand,
+  GetObjectRetentionCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+} from '@aws-sdk/client-s3';
 import { afterAll, expect, test } from 'vitest';
 import { openStore } from '../../src/storage/open-store.ts';
 import { startS3 } from '../support/s3.ts';
@@ -27,10 +33,60 @@ test('a storage class is asked for and kept', async () => {
   const store = await openStore({ url: `s3://${bucket}`, ...s3, storageClass: 'STANDARD_IA' });
   const signal = new AbortController().signal;
   expect((await store.putIfAbsent('cold', Buffer.alloc(10_000_000), { signal })).outcome).toBe('created');
-  const { HeadObjectCommand } = await import('@aws-sdk/client-s3');
   expect(await s3.client().send(new HeadObjectCommand({ Bucket: bucket, Key: 'cold' }))).toMatchObject({
     StorageClass: 'STANDARD_IA',
   });
+});
+
+test.for([
+  { sse: 'AES256', keyId: undefined },
+  { sse: 'aws:kms', keyId: 'test-key' },
+] as const)('encryption by the store, $sse: asked for and kept, small and large', async ({ sse, keyId }) => {
+  const bucket = await s3.newBucket();
+  const store = await openStore({ url: `s3://${bucket}`, ...s3, sse, sseKmsKeyId: keyId });
+  const signal = new AbortController().signal;
+  for (const [key, size] of [
+    ['small', 1000],
+    ['large', 20_000_000],
+  ] as const) {
+    const bytes = randomBytes(size);
+    expect((await store.putIfAbsent(key, bytes, { signal })).outcome).toBe('created');
+    expect((await store.putIfAbsent(key, bytes, { signal })).outcome).toBe('same');
+    const head = await s3.client().send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
+    expect(head.ServerSideEncryption).toBe(sse);
+    expect(head.SSEKMSKeyId).toBe(keyId);
+    const read = Buffer.concat(await Array.fromAsync(await store.get(key, { signal })));
+    expect(read.equals(bytes)).toBe(true);
+  }
+});
+
+test('object lock: what is stored can not be removed before its time, leases can', async () => {
+  const Bucket = await s3.newBucket({ objectLock: true });
+  const objectLock = { mode: 'COMPLIANCE', retainDays: 3 } as const;
+  const store = await openStore({ url: `s3://${Bucket}`, ...s3, objectLock });
+  const signal = new AbortController().signal;
+  expect(store.capabilities.objectLock).toBe(true);
+  for (const [Key, size] of [
+    ['small', 1000],
+    ['large', 20_000_000],
+  ] as const) {
+    await store.putIfAbsent(Key, randomBytes(size), { signal });
+    const { Retention } = await s3.client().send(new GetObjectRetentionCommand({ Bucket, Key }));
+    expect(Retention?.Mode).toBe('COMPLIANCE');
+    const days = ((Retention?.RetainUntilDate?.getTime() ?? 0) - Date.now()) / 86_400_000;
+    expect(days).toBeGreaterThan(2.99);
+    expect(days).toBeLessThan(3.01);
+    const { VersionId } = await s3.client().send(new HeadObjectCommand({ Bucket, Key }));
+    await expect(s3.client().send(new DeleteObjectCommand({ Bucket, Key, VersionId }))).rejects.toMatchObject(
+      {
+        $metadata: { httpStatusCode: 403 },
+      },
+    );
+  }
+  await store.replace('leases/one', Buffer.from('1'), { signal });
+  await store.replace('leases/one', Buffer.from('2'), { signal });
+  const { VersionId } = await s3.client().send(new HeadObjectCommand({ Bucket, Key: 'leases/one' }));
+  await s3.client().send(new DeleteObjectCommand({ Bucket, Key: 'leases/one', VersionId }));
 });
 
 test('wrong secret, missing bucket, dead endpoint: named', async () => {

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
+import { startFakeVault } from './fake-vault.ts';
 import { freePort } from './ports.ts';
 
 const ROOT = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
@@ -34,12 +35,14 @@ export async function startS3(): Promise<TestS3> {
     throw new Error('no S3 server: run sh docker/setup.sh test, or set TIDEMARK_TEST_S3');
   const [port, monitor] = [await freePort(), await freePort()];
   const keys = { accessKeyId: 'test', secretAccessKey: randomBytes(12).toString('hex') };
+  const vault = await startFakeVault();
   const server = execa(RUN, [ROOT], {
     env: {
       S3_PORT: String(port),
       MON_PORT: String(monitor),
       S3_ACCESS_KEY: keys.accessKeyId,
       S3_SECRET_KEY: keys.secretAccessKey,
+      VAULT_ADDR: vault.url,
     },
     stdin: 'ignore',
     stdout: 'pipe',
@@ -62,6 +65,7 @@ export async function startS3(): Promise<TestS3> {
     stop: async () => {
       server.kill('SIGKILL');
       await server;
+      await vault[Symbol.asyncDispose]();
     },
   });
 }
