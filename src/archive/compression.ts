@@ -16,19 +16,21 @@ const decompressZstd = promisify(zstdDecompress);
 const compressGzip = promisify(gzip);
 const decompressGzip = promisify(gunzip);
 
-/** One part as one independent frame. Runs on libuv's threads. `none` returns the same bytes. */
+/** One part as one independent frame, in memory of its own. Runs on libuv's threads. */
 export async function compress(bytes: Uint8Array, codec: Compression): Promise<Buffer> {
   switch (codec) {
     case 'zstd':
-      return compressZstd(bytes, {
-        ...zstdOptions,
-        pledgedSrcSize: bytes.length,
-        chunkSize: outputChunk(bytes.length / 2),
-      });
+      return trimmed(
+        await compressZstd(bytes, {
+          ...zstdOptions,
+          pledgedSrcSize: bytes.length,
+          chunkSize: outputChunk(bytes.length / 2),
+        }),
+      );
     case 'gzip':
-      return compressGzip(bytes, { level: 6, chunkSize: outputChunk(bytes.length / 2) });
+      return trimmed(await compressGzip(bytes, { level: 6, chunkSize: outputChunk(bytes.length / 2) }));
     case 'none':
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return Buffer.from(bytes);
   }
 }
 
@@ -64,6 +66,14 @@ export async function decompress(
 /** A hostile list may claim any size: more than this is made piece by piece. */
 const MOST_OUTPUT_AT_ONCE = 8 * 1024 * 1024;
 const LEAST_OUTPUT_AT_ONCE = 64 * 1024;
+
+/** Gives unused room back at once: V8 collects for the sum of what was made, even when it is long forgotten. */
+function trimmed(output: Buffer<ArrayBuffer>): Buffer {
+  const { buffer } = output;
+  // Node's own pool is shared, and can't be transferred.
+  if (output.byteOffset !== 0 || buffer.byteLength <= Buffer.poolSize) return output;
+  return Buffer.from(buffer.transfer(output.length));
+}
 
 /**
  * zlib's output buffer. With its 16 KiB default a part takes some sixty turns between this thread and the pool's:

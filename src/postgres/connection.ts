@@ -2,9 +2,11 @@ import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import { from as copyFrom } from 'pg-copy-streams';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
+import { CopyOutQuery } from './copy-out.ts';
+import type { CopyBuffers } from './copy-out.ts';
 import { postgresFailure } from './failures.ts';
 import type { Side } from './failures.ts';
 import { isEncrypted, openClient } from './open-client.ts';
@@ -19,9 +21,18 @@ export interface ConnectOptions {
   readonly onNotice?: (notice: { readonly code: string | undefined; readonly message: string }) => void;
 }
 
-/** The bytes of one COPY … TO STDOUT. `rows()` is the server's count, to be asked for when all bytes are read. */
+/** The data of one COPY … TO STDOUT, in full buffers but for the last one; the reader gives them back. */
 export interface CopyOut extends AsyncIterable<Buffer> {
-  rows(): Promise<bigint>;
+  /** To be asked for when all is read. */
+  received(): CopyReceived;
+}
+
+export interface CopyReceived {
+  /** As the server counted them. */
+  readonly rows: bigint;
+  /** CopyData messages: a server sends one for each row of text. */
+  readonly messages: number;
+  readonly bytes: number;
 }
 
 /**
@@ -130,16 +141,16 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Starts COPY … TO STDOUT. The stream's end is CopyDone, not yet success: only `rows()`, which runs one more
-   * query, proves that the command ended well (REPLICATION B1). Leaving the loop early ends the session, as a
-   * copy stream that is not read to its end would hang it for ever.
+   * Starts COPY … TO STDOUT. The iteration ends only when the server said that the command ended well. Leaving
+   * it early ends the session: nobody would read the rest of the data.
    */
-  copyOut(statement: string): CopyOut {
-    const stream = this.#client.query(copyTo(statement));
-    const iterate = async function* (this: Connection): AsyncGenerator<Buffer> {
+  copyOut(statement: string, buffers: CopyBuffers): CopyOut {
+    throwIfAborted(this.#signal);
+    const query = this.#client.query(new CopyOutQuery(statement, buffers));
+    const read = async function* (this: Connection): AsyncGenerator<Buffer> {
       let whole = false;
       try {
-        for await (const chunk of stream) yield chunk as Buffer;
+        yield* query.read();
         whole = true;
       } catch (error) {
         throw this.#failure(error, 'COPY');
@@ -148,10 +159,11 @@ export class Connection implements AsyncDisposable {
       }
     };
     return {
-      [Symbol.asyncIterator]: () => iterate.call(this),
-      rows: async () => {
-        await this.execute('SELECT 1');
-        return BigInt(stream.rowCount);
+      [Symbol.asyncIterator]: () => read.call(this),
+      received: () => {
+        const { rows, messages, bytes } = query;
+        if (rows === undefined) throw new Error('asked for before the command ended');
+        return { rows, messages, bytes };
       },
     };
   }

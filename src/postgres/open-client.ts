@@ -6,6 +6,7 @@ import { isLocal } from './connection-settings.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
 import { postgresFailure } from './failures.ts';
 import type { Side } from './failures.ts';
+import { ReceiveSocket } from './receive-socket.ts';
 import { tlsOptions } from './tls.ts';
 
 interface OpenOptions {
@@ -59,6 +60,7 @@ async function attempt(
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
     ...(settings.options !== undefined && { options: settings.options }),
     ssl: tls,
+    ...(tls === false && { stream: () => new ReceiveSocket() }),
     // Asked for only when the server wants one: the socket's state is looked at before anything secret is sent.
     password: () => {
       if (tls !== false && !isEncrypted(client)) {

@@ -2,7 +2,7 @@ import { Failure } from '../model/failure.ts';
 import { quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { ArchiveOutput } from './archive-output.ts';
-import { copyRange } from './copy-range.ts';
+import { copyRange, partBuffers } from './copy-range.ts';
 import type { CopiedRange, CopyHow } from './copy-range.ts';
 import type { PlannedRange } from './plan.ts';
 
@@ -30,9 +30,10 @@ export interface WorkerOptions {
  */
 export async function copyRanges(options: WorkerOptions): Promise<void> {
   const { connection, output, how } = options;
+  const buffers = partBuffers();
   await connection.execute('SAVEPOINT range');
   for (let range = options.next(); range !== undefined; range = options.next()) {
-    const job = { range, how, onBytes: options.onBytes };
+    const job = { range, how, buffers, onBytes: options.onBytes };
     const copied = (await lockAtOnce(connection, range))
       ? await copyRange(connection, output, job)
       : await options.keeper((keeper) => copyRange(keeper, output, job));

@@ -1,5 +1,5 @@
 import type { Relation } from '../postgres/inventory.ts';
-import { planRanges, rangeBlocks } from './ranges.ts';
+import { planRanges, rangeRule } from './ranges.ts';
 import type { BlockRange } from './ranges.ts';
 import type { SelectedRelations } from './select.ts';
 
@@ -43,7 +43,7 @@ export function planSnapshot(
   const sizeOf = (relation: Relation): TableSize =>
     sizes.get(relation.oid) ?? { heapBytes: 0n, totalBytes: 0n };
   const heapTotal = selected.tables.reduce((sum, relation) => sum + sizeOf(relation).heapBytes, 0n);
-  const blocks = rangeBlocks(heapTotal);
+  const rule = rangeRule(heapTotal, options.jobs);
   const tables = selected.tables.map((relation, index): PlannedTable => {
     const size = sizeOf(relation);
     const splittable = relation.accessMethod === 'heap' && relation.columns.length > 0;
@@ -51,7 +51,7 @@ export function planSnapshot(
       number: index + 1,
       relation,
       size,
-      ranges: splittable ? planRanges(size.heapBytes, blocks) : [{}],
+      ranges: splittable ? planRanges(size.heapBytes, rule) : [{}],
     };
   });
   const largestFirst = [...tables].sort((a, b) => Number(b.size.totalBytes - a.size.totalBytes));
