@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib';
 import { Failure } from '../model/failure.ts';
+import { trimmed } from './external-memory.ts';
 import type { Compression } from './manifest.ts';
 
 const zstdOptions = {
@@ -66,14 +67,6 @@ export async function decompress(
 /** A hostile list may claim any size: more than this is made piece by piece. */
 const MOST_OUTPUT_AT_ONCE = 8 * 1024 * 1024;
 const LEAST_OUTPUT_AT_ONCE = 64 * 1024;
-
-/** Gives unused room back at once: V8 collects for the sum of what was made, even when it is long forgotten. */
-function trimmed(output: Buffer<ArrayBuffer>): Buffer {
-  const { buffer } = output;
-  // Node's own pool is shared, and can't be transferred.
-  if (output.byteOffset !== 0 || buffer.byteLength <= Buffer.poolSize) return output;
-  return Buffer.from(buffer.transfer(output.length));
-}
 
 /**
  * zlib's output buffer. With its 16 KiB default a part takes some sixty turns between this thread and the pool's:

@@ -1,6 +1,7 @@
 import type { Opener } from '../archive/age.ts';
 import { decodePart } from '../archive/codec.ts';
 import { sha256Hex } from '../archive/digest.ts';
+import { release } from '../archive/external-memory.ts';
 import type { Compression } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import type { Store } from '../storage/store.ts';
@@ -21,6 +22,7 @@ const READ_AHEAD = 2;
 /**
  * The COPY stream of one range. A part is handed on only when its digest and size were right, so that a
  * truncated object can't become a table that looks complete (REPLICATION, I 20). Reads only the range's bytes.
+ * A chunk is valid until the next one is asked for: its memory is given back then.
  */
 export async function* readRange(range: StoredRange, how: ReadHow): AsyncIterable<Buffer> {
   const ahead: Promise<Buffer>[] = [];
@@ -29,9 +31,15 @@ export async function* readRange(range: StoredRange, how: ReadHow): AsyncIterabl
     decoded.catch(() => undefined);
     ahead.push(decoded);
     const ready = ahead.length > READ_AHEAD ? await ahead.shift() : undefined;
-    if (ready !== undefined) yield ready;
+    if (ready === undefined) continue;
+    yield ready;
+    release(ready);
   }
-  for (const decoded of ahead) yield await decoded;
+  for (const decoded of ahead) {
+    const ready = await decoded;
+    yield ready;
+    release(ready);
+  }
 }
 
 /** The parts' stored bytes in order, one request for each run of neighbours in an archive. */
@@ -59,7 +67,9 @@ async function decode(part: LocatedMember, stored: Buffer, how: ReadHow): Promis
     });
   }
   const { compression, opener } = how;
-  return decodePart(stored, { compression, opener, copyBytes: part.copyBytes });
+  const decoded = await decodePart(stored, { compression, opener, copyBytes: part.copyBytes });
+  if (decoded.buffer !== stored.buffer) release(stored);
+  return decoded;
 }
 
 /** Headers between neighbours cost 512 bytes; a member of another range between them ends the run. */

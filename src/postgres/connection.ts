@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Client } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -170,11 +169,13 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Runs COPY … FROM STDIN with the source's bytes; the server's count of rows. When the source throws, the
-   * COPY fails, nothing of it stays, and the source's error is thrown.
+   * COPY fails, nothing of it stays, and the source's error is thrown. A chunk of 64 KiB or more is done with when the
+   * next is asked for.
    */
   async copyIn(statement: string, source: AsyncIterable<Uint8Array>): Promise<bigint> {
     throwIfAborted(this.#signal);
-    const stream = this.#client.query(copyFrom(statement));
+    // Full with any chunk: the next one is asked for when the socket has taken this one.
+    const stream = this.#client.query(copyFrom(statement, { highWaterMark: 1 }));
     let sourceError: unknown;
     const guarded = async function* (): AsyncGenerator<Uint8Array> {
       try {
@@ -185,7 +186,7 @@ export class Connection implements AsyncDisposable {
       }
     };
     try {
-      await pipeline(Readable.from(guarded(), { objectMode: false }), stream);
+      await pipeline(guarded(), stream);
     } catch (error) {
       throw sourceError instanceof Error && !this.#signal.aborted
         ? sourceError

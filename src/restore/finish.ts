@@ -1,8 +1,9 @@
 import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from '../archive/manifest.ts';
-import { Failure, throwIfAborted } from '../model/failure.ts';
+import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
+import { shareOut } from './share-out.ts';
 
 const SEQUENCES_PER_QUERY = 200;
 
@@ -91,19 +92,14 @@ export async function makeDurable(connection: Connection): Promise<void> {
   await connection.execute(`COMMENT ON SCHEMA ${quoteIdentifier('tidemark_restore')} IS 'complete'`);
 }
 
-async function forEachTable(
+function forEachTable(
   connections: readonly Connection[],
   work: { readonly tables: readonly TableEntry[]; readonly signal: AbortSignal },
   act: (connection: Connection, table: TableEntry) => Promise<void>,
 ): Promise<void> {
   const largestFirst = [...work.tables].sort((a, b) => Number(BigInt(b.copyBytes) - BigInt(a.copyBytes)));
-  const queue = largestFirst.values();
-  const workers = connections.map(async (connection) => {
-    for (const table of queue) {
-      throwIfAborted(work.signal);
-      await act(connection, table);
-    }
-  });
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
+  const tasks = largestFirst.map((table) => ({
+    run: (connection: Connection) => act(connection, table),
+  }));
+  return shareOut(connections, tasks, work.signal);
 }

@@ -1,11 +1,13 @@
 import type { Manifest, TableEntry } from '../archive/manifest.ts';
-import { Failure, throwIfAborted } from '../model/failure.ts';
+import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import type { RestoreProgress } from './progress.ts';
 import { readRange } from '../catalog/read-range.ts';
 import type { ReadHow } from '../catalog/read-range.ts';
+import type { SchemaEntry } from './schema-script.ts';
+import type { Task } from './share-out.ts';
 
 /** Ranges of one table that one connection loads in one transaction. */
 export interface LoadUnit {
@@ -48,24 +50,43 @@ export function loadUnits(
   return units.sort((a, b) => unitBytes(b) - unitBytes(a));
 }
 
-/** Loads units on all connections until there are none. Skips what this restore has loaded before. */
-export async function loadData(
-  connections: readonly Connection[],
+/**
+ * Units to load, without those that this restore has loaded before. `isLoaded` tells of tables that have all
+ * their rows; without any named, of all.
+ */
+export function loadTasks(
   units: readonly LoadUnit[],
   options: LoadOptions,
-): Promise<void> {
-  const queue = units
-    .filter((unit) => !unit.ranges.every((range) => options.progress.has(item(range))))
-    .values();
-  const worker = async (connection: Connection): Promise<void> => {
-    for (const unit of queue) {
-      throwIfAborted(options.signal);
+): { readonly tasks: Task[]; readonly isLoaded: (tables: readonly number[] | undefined) => boolean } {
+  const waiting = units.filter((unit) => !unit.ranges.every((range) => options.progress.has(item(range))));
+  const missing = new Map<number, number>();
+  for (const { table } of waiting) missing.set(table.number, (missing.get(table.number) ?? 0) + 1);
+  const tasks = waiting.map((unit) => ({
+    run: async (connection: Connection): Promise<void> => {
       await loadUnit(connection, unit, options);
-    }
+      missing.set(unit.table.number, (missing.get(unit.table.number) ?? 0) - 1);
+    },
+  }));
+  const isMissing = (table: number): boolean => (missing.get(table) ?? 0) > 0;
+  return {
+    tasks,
+    isLoaded: (tables = [...missing.keys()]) => !tables.some((table) => isMissing(table)),
   };
-  const workers = connections.map((connection) => worker(connection));
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
+}
+
+/** The numbers of the tables whose rows an index or a constraint stands on; undefined where it can't be told. */
+export function tablesBelow(
+  preData: readonly SchemaEntry[],
+  tables: readonly Pick<TableEntry, 'oid' | 'number'>[],
+): (entry: SchemaEntry) => readonly number[] | undefined {
+  const numbers = new Map(tables.map((table) => [String(table.oid), table.number]));
+  const definitions = new Map(
+    preData.filter((entry) => entry.type === 'TABLE').map((entry) => [entry.dumpId, entry.oid]),
+  );
+  return (entry) => {
+    const oids = entry.dependencies.flatMap((id) => definitions.get(id) ?? []);
+    return oids.length === 0 ? undefined : oids.flatMap((oid) => numbers.get(oid) ?? []);
+  };
 }
 
 async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOptions): Promise<void> {

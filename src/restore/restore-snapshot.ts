@@ -10,7 +10,7 @@ import {
   setSequences,
   targetSession,
 } from './finish.ts';
-import { loadData, loadUnits } from './load-data.ts';
+import { loadTasks, loadUnits, tablesBelow } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import type { ReadHow } from '../catalog/read-range.ts';
@@ -20,7 +20,9 @@ import { RestoreProgress } from './progress.ts';
 import { loadInPlace } from './in-place.ts';
 import { restoreDump } from './restore-dump.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
-import { runInOrder, runParallel, stages } from './run-entries.ts';
+import { entryTasks, partPostData, runInOrder } from './run-entries.ts';
+import type { PostData, RunOptions } from './run-entries.ts';
+import { shareOut } from './share-out.ts';
 import { targetBlockers } from './target.ts';
 
 /**
@@ -45,18 +47,19 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   await phases.run('pre-data', plan.preData.length, () =>
     runInOrder(first, plan.preData, entryOptions(request, progress)),
   );
-  await phases.run('data', plan.tables.length, () => load(request, { plan, index, progress, connections }));
+  const post = partPostData(plan.postData);
+  await phases.run('data', plan.tables.length, () =>
+    load(request, { plan, index, progress, connections, post }),
+  );
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
     await phases.run('large objects', parts, () => restoreLargeObjects(request, progress));
   }
-  await phases.run('post-data', plan.postData.length, async () => {
-    for (const stage of stages(plan.postData)) {
-      const options = entryOptions(request, progress);
-      await (stage.parallel
-        ? runParallel(connections, stage.entries, options)
-        : runInOrder(first, stage.entries, options));
-    }
+  await phases.run('post-data', plan.postData.length - post.indexes.length, async () => {
+    const options = entryOptions(request, progress);
+    await runInOrder(first, post.attachments, options);
+    await shareOut(connections, entryTasks(post.foreignKeys, options), request.signal);
+    await runInOrder(first, post.rest, options);
   });
   await phases.run('sequences', plan.sequences.length, () => setSequences(first, plan.sequences));
   await phases.run('materialized views', plan.materializedViews.length, () =>
@@ -157,7 +160,7 @@ function isWhole({ scope }: RestoreRequest): boolean {
   return scope.tables.length + scope.schemas.length === 0 && scope.part === 'all';
 }
 
-function entryOptions(request: RestoreRequest, progress: RestoreProgress): Parameters<typeof runInOrder>[2] {
+function entryOptions(request: RestoreRequest, progress: RestoreProgress): RunOptions {
   return {
     progress,
     signal: request.signal,
@@ -165,6 +168,7 @@ function entryOptions(request: RestoreRequest, progress: RestoreProgress): Param
   };
 }
 
+/** Rows, and what stands on a table's rows as soon as they are there: one large table leaves no connection idle. */
 function load(
   request: RestoreRequest,
   work: {
@@ -172,16 +176,23 @@ function load(
     readonly index: ReadonlyMap<number, readonly StoredRange[]>;
     readonly progress: RestoreProgress;
     readonly connections: readonly Connection[];
+    readonly post: PostData;
   },
 ): Promise<void> {
-  const units = loadUnits(work.plan.tables, work.index, { mayTruncate: true });
-  return loadData(work.connections, units, {
+  const { plan, progress } = work;
+  const units = loadTasks(loadUnits(plan.tables, work.index, { mayTruncate: true }), {
     manifest: request.manifest,
-    progress: work.progress,
+    progress,
     signal: request.signal,
     read: readHow(request),
-    onRange: counter(request, work.plan),
+    onRange: counter(request, plan),
   });
+  const below = tablesBelow(plan.preData, plan.tables);
+  const indexes = entryTasks(work.post.indexes, {
+    ...entryOptions(request, progress),
+    isReady: (entry) => units.isLoaded(below(entry)),
+  });
+  return shareOut(work.connections, [...units.tasks, ...indexes], request.signal);
 }
 
 function readHow({ repository, manifest, opener, signal }: RestoreRequest): ReadHow {

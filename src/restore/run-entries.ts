@@ -2,8 +2,9 @@ import { Failure, throwIfAborted } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { RestoreProgress } from './progress.ts';
 import type { SchemaEntry } from './schema-script.ts';
+import type { Task } from './share-out.ts';
 
-interface RunOptions {
+export interface RunOptions {
   readonly progress: RestoreProgress;
   readonly signal: AbortSignal;
   readonly onEntry: (entry: SchemaEntry) => void;
@@ -28,36 +29,34 @@ export async function runInOrder(
   }
 }
 
-/** Runs entries that do not need each other, one transaction each, on all the connections. */
-export async function runParallel(
-  connections: readonly Connection[],
+/** Entries that do not need each other, one transaction each. Those that are done already are left out. */
+export function entryTasks(
   entries: readonly SchemaEntry[],
-  options: RunOptions,
-): Promise<void> {
-  const queue = entries.filter((entry) => !options.progress.has(item(entry))).values();
-  const worker = async (connection: Connection): Promise<void> => {
-    for (const entry of queue) {
-      throwIfAborted(options.signal);
-      await runAgainAfterDeadlock(connection, entry, options);
-    }
-  };
-  const workers = connections.map((connection) => worker(connection));
-  await Promise.allSettled(workers);
-  await Promise.all(workers);
+  options: RunOptions & { readonly isReady?: (entry: SchemaEntry) => boolean },
+): Task[] {
+  return entries
+    .filter((entry) => !options.progress.has(item(entry)))
+    .map((entry) => ({
+      isReady: () => options.isReady?.(entry) !== false,
+      run: (connection) => runAgainAfterDeadlock(connection, entry, options),
+    }));
 }
 
-/** Stages of post-data: within one, entries are independent; a later one may need all earlier ones. */
-export function stages(entries: readonly SchemaEntry[]): { parallel: boolean; entries: SchemaEntry[] }[] {
+/** What follows the data, in the order of its needs: within one field entries are independent. */
+export interface PostData {
+  /** Each needs the rows of its own table only. */
+  readonly indexes: readonly SchemaEntry[];
+  readonly attachments: readonly SchemaEntry[];
+  readonly foreignKeys: readonly SchemaEntry[];
+  readonly rest: readonly SchemaEntry[];
+}
+
+export function partPostData(entries: readonly SchemaEntry[]): PostData {
   const indexes = entries.filter((entry) => entry.type === 'INDEX' || entry.type === 'CONSTRAINT');
   const foreignKeys = entries.filter((entry) => entry.type === 'FK CONSTRAINT');
   const attachments = entries.filter((entry) => entry.type === 'INDEX ATTACH');
   const early = new Set([...indexes, ...foreignKeys, ...attachments]);
-  return [
-    { parallel: true, entries: indexes },
-    { parallel: false, entries: attachments },
-    { parallel: true, entries: foreignKeys },
-    { parallel: false, entries: entries.filter((entry) => !early.has(entry)) },
-  ];
+  return { indexes, attachments, foreignKeys, rest: entries.filter((entry) => !early.has(entry)) };
 }
 
 async function runTransaction(
