@@ -3,6 +3,7 @@ import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
 import { listSnapshotFolders, readManifest } from '../catalog/snapshots.ts';
 import { checkRepository } from '../doctor/check-repository.ts';
 import { checkSource } from '../doctor/check-source.ts';
+import { checkStaging } from '../doctor/check-staging.ts';
 import { Failure } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
@@ -77,7 +78,11 @@ export async function verifyJob(
 }
 
 /** Findings about source and repository, as far as they are configured. */
-export async function doctorJob(settings: Settings, signal: AbortSignal): Promise<Finding[]> {
+export async function doctorJob(
+  settings: Settings,
+  options: { readonly staging: string | undefined; readonly signal: AbortSignal },
+): Promise<Finding[]> {
+  const { signal, staging = settings.config.staging } = options;
   const source = settings.findSource();
   const findings: Finding[] = [];
   if (source === undefined)
@@ -89,6 +94,7 @@ export async function doctorJob(settings: Settings, signal: AbortSignal): Promis
     });
   else
     findings.push(...(await checkSource({ settings: source, tools: await settings.tools(signal), signal })));
+  if (staging !== undefined) findings.push(...(await checkStaging(staging)));
   const store = await settings.findStore();
   if (store === undefined) {
     findings.push({

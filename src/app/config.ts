@@ -26,6 +26,9 @@ const repositorySchema = z.strictObject({
   accessKeyId: z.string().optional(),
   secretAccessKey: z.string().optional(),
   sessionToken: z.string().optional(),
+  objectLock: z
+    .strictObject({ mode: z.enum(['GOVERNANCE', 'COMPLIANCE']), retainDays: z.int().min(1) })
+    .optional(),
 });
 
 /** `tidemark.yaml`. Unknown settings are refused: one that is ignored silently may be the one that mattered. */
@@ -39,6 +42,8 @@ const configSchema = z.strictObject({
       lockTimeout: z.string().optional(),
     })
     .optional(),
+  /** A folder for temporary plaintext: what `--staging` names. */
+  staging: z.string().min(1).optional(),
   encryption: z
     .strictObject({
       recipients: z.array(z.string().min(1)).optional(),

@@ -25,6 +25,7 @@ export interface RestoreJobOptions {
   readonly owner: boolean;
   readonly privileges: boolean;
   readonly jobs?: number;
+  readonly staging?: string;
 }
 
 interface JobRun extends RestoreJobOptions {
@@ -74,6 +75,7 @@ async function requestOf(settings: Settings, repository: Repository, run: JobRun
     opener: manifest.encryptedTo.length === 0 ? undefined : await settings.opener(),
     tools: await settings.tools(run.signal),
     jobs: run.jobs ?? Math.min(8, Math.max(2, availableParallelism())),
+    staging: run.staging ?? settings.config.staging,
     onEvent: run.onEvent ?? (() => undefined),
     signal: run.signal,
   };

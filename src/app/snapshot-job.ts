@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Compression, Manifest } from '../archive/manifest.ts';
 import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
+import { Failure } from '../model/failure.ts';
 import type { SnapshotPlan } from '../snapshot/plan.ts';
 import { previewSnapshot } from '../snapshot/preview.ts';
 import type { SnapshotEvent } from '../snapshot/request.ts';
@@ -21,6 +22,7 @@ export interface SnapshotJobOptions {
   readonly lockTimeout?: number;
   readonly giveWayAfter?: number;
   readonly archiveSize?: number;
+  readonly staging?: string;
 }
 
 const LOCK_TIMEOUT_MS = 5000;
@@ -40,6 +42,7 @@ export async function snapshotJob(
   run: JobRun,
 ): Promise<{ readonly manifest: Manifest; readonly milliseconds: number }> {
   const started = performance.now();
+  const staging = stagingOf(settings, run);
   const source = settings.source();
   const sealer = settings.sealer();
   const tools = await settings.tools(run.signal);
@@ -68,6 +71,7 @@ export async function snapshotJob(
       lockTimeoutMs: run.lockTimeout ?? LOCK_TIMEOUT_MS,
       patienceMs: run.giveWayAfter ?? GIVE_WAY_AFTER_MS,
       rollBytes: run.archiveSize ?? ARCHIVE_BYTES,
+      staging,
       program: PROGRAM,
       onEvent: run.onEvent,
       signal: run.signal,
@@ -89,6 +93,16 @@ export function planSnapshotJob(
     jobs: run.jobs ?? settings.config.snapshot?.jobs ?? defaultJobs(),
     signal: run.signal,
   });
+}
+
+/** Where temporary plaintext may lie. Engine copy makes none, so that it has no use for a folder. */
+function stagingOf(settings: Settings, run: SnapshotJobOptions): string | undefined {
+  if (run.engine === 'pg_dump') return run.staging ?? settings.config.staging;
+  if (run.staging === undefined) return undefined;
+  throw new Failure(
+    'usage.invalid',
+    '--staging is for --engine pg_dump: engine copy makes no temporary files',
+  );
 }
 
 /** One for each core, within reason: the server works as hard as we do. */

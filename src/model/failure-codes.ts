@@ -161,6 +161,11 @@ export const FAILURE_CODES = {
     exit: 2,
     remedy: 'pass --staging DIR: a folder for temporary plaintext, removed afterwards',
   },
+  'staging.space': {
+    exit: 2,
+    remedy: 'free space there, or name another folder with --staging',
+  },
+  'staging.unusable': { exit: 2, remedy: 'name a folder that exists and that you may write to' },
   'check.empty': {
     exit: 9,
     remedy: 'nothing was there to check; a check that looked at nothing does not count',

@@ -12,6 +12,7 @@ import { RestoreProgress } from './progress.ts';
 import { readDropScript, readSchema } from './read-schema.ts';
 import type { RestoreRequest } from './request.ts';
 import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
+import { stageDump } from './staged-dump.ts';
 import { contents, isSameDatabase, targetBlockers } from './target.ts';
 
 /** What a restore would do, from the repository alone. */
@@ -21,7 +22,7 @@ export async function planOf(
   const { manifest, repository, signal } = request;
   const index = await readMemberIndex(repository, manifest, { signal });
   const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
-  const entries = isInPlace(request) ? [] : await readSchema(repository, manifest, { ...request, tools });
+  const entries = isInPlace(request) ? [] : await readSchema(request, tools);
   return {
     plan: planRestore({
       manifest,
@@ -35,9 +36,11 @@ export async function planOf(
 
 /** What a restore would do and what stands in its way, also on the target where it can be reached. */
 export async function previewRestore(
-  request: RestoreRequest,
+  asked: RestoreRequest,
   options: { readonly create: boolean },
 ): Promise<RestorePlan> {
+  await using staged = await stageDump(asked, { only: 'contents' });
+  const { request } = staged;
   const { plan } = await planOf(request);
   try {
     await using connection = await connect(request.target, {
@@ -74,12 +77,14 @@ export async function begin(
   if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
   const id = restoreId(request);
   const underWay = await RestoreProgress.find(connection);
-  if (underWay !== undefined && underWay !== id && !request.clean) {
-    throw new Failure('target.half_done', `the target is half way through another restore (${underWay})`, {
+  // What several connections of pg_restore did is not known one by one: that can't go on.
+  const goesOn = underWay === id && request.manifest.engine === 'copy';
+  if (underWay !== undefined && !goesOn && !request.clean) {
+    throw new Failure('target.half_done', `the target is half way through a restore (${underWay})`, {
       facts: { restore: underWay },
     });
   }
-  if (underWay !== id && scope.part !== 'data-only') {
+  if (!goesOn && scope.part !== 'data-only') {
     if (request.clean) await dropWhatStands(request, connection);
     const found = await contents(connection);
     if (found.length > 0) {
@@ -116,7 +121,7 @@ async function dropWhatStands(request: RestoreRequest, connection: Connection): 
   const tools = chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
   await connection.execute('BEGIN');
   await RestoreProgress.remove(connection);
-  const drops = await readDropScript(request.repository, request.manifest, { ...request, tools });
+  const drops = await readDropScript(request, tools);
   const foreignKeys = await connection.query<{ sql: string }>(sqlFile('target/foreign-keys'));
   for (const { sql } of foreignKeys) await connection.execute(sql);
   if (drops !== '') await connection.execute(drops);

@@ -1,33 +1,26 @@
-import type { Opener } from '../archive/age.ts';
 import type { Manifest } from '../archive/manifest.ts';
-import { readPart } from '../catalog/read-part.ts';
-import type { Repository } from '../catalog/repository.ts';
 import { Failure } from '../model/failure.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import { captureTool } from '../runtime/subprocess.ts';
+import { selectFromDump } from './dump-selection.ts';
+import type { RestoreRequest } from './request.ts';
 import { parseList, parseScript } from './schema-script.ts';
-import type { SchemaEntry } from './schema-script.ts';
+import type { ListedEntry, SchemaEntry } from './schema-script.ts';
+import { dumpInput } from './staged-dump.ts';
 
 /** A schema's SQL is held in memory; this bounds it. */
 const MAX_SCRIPT_BYTES = 512 * 1024 * 1024;
 
-interface ReadOptions {
-  readonly opener: Opener | undefined;
-  readonly tools: ClientTools;
-  readonly owners: boolean;
-  readonly privileges: boolean;
-  readonly signal: AbortSignal;
+/** All entries of a snapshot's schema, in the archive's order. */
+export async function readSchema(request: RestoreRequest, tools: ClientTools): Promise<SchemaEntry[]> {
+  const run = printer(request, tools);
+  const list = parseList(text(await run(['--list', '--schema-only']), request.manifest));
+  return parseScript(text(await run(['--verbose', '--schema-only', '--file=-']), request.manifest), list);
 }
 
-/** All entries of a snapshot's schema, in the archive's order. */
-export async function readSchema(
-  repository: Repository,
-  manifest: Manifest,
-  options: ReadOptions,
-): Promise<SchemaEntry[]> {
-  const run = printer(repository, manifest, options);
-  const list = parseList(text(await run(['--list', '--schema-only']), manifest));
-  return parseScript(text(await run(['--verbose', '--schema-only', '--file=-']), manifest), list);
+/** Everything that the dump holds, data and all, in its own order. */
+export async function readDumpList(request: RestoreRequest, tools: ClientTools): Promise<ListedEntry[]> {
+  return parseList(text(await printer(request, tools)(['--list']), request.manifest));
 }
 
 /**
@@ -37,48 +30,53 @@ export async function readSchema(
 const GOES_WITH_ITS_TABLE = /^(?:ALTER TABLE (?:IF EXISTS )?(?:ONLY )?[^;]* DROP CONSTRAINT |DROP INDEX )/;
 
 /** The statements that drop what the schema lists, in reverse order; every one with IF EXISTS. */
-export async function readDropScript(
-  repository: Repository,
-  manifest: Manifest,
-  options: ReadOptions,
-): Promise<string> {
+export async function readDropScript(request: RestoreRequest, tools: ClientTools): Promise<string> {
   const script = text(
-    await printer(repository, manifest, options)(['--clean', '--if-exists', '--schema-only', '--file=-']),
-    manifest,
+    await printer(request, tools)(['--clean', '--if-exists', '--schema-only', '--file=-']),
+    request.manifest,
   );
+  const large = await readLargeObjectDrops(request, tools);
   const start = script.search(/^(?:DROP|ALTER TABLE) /m);
   const end = script.search(/^--\n-- Name: .*; Type: /m);
-  if (start === -1 || end < start) return '';
+  if (start === -1 || end < start) return large;
   const statements = script.slice(start, end).split(/(?<=;)\n+/);
-  return statements.filter((statement) => !GOES_WITH_ITS_TABLE.test(statement)).join('\n');
+  return [...statements.filter((statement) => !GOES_WITH_ITS_TABLE.test(statement)), large].join('\n');
+}
+
+/** Large objects are no schema to pg_restore; engine copy keeps them in a dump of their own. */
+async function readLargeObjectDrops(request: RestoreRequest, tools: ClientTools): Promise<string> {
+  if (request.manifest.engine === 'copy') return '';
+  const list = await readDumpList(request, tools);
+  const ids = list.filter((entry) => /^BLOB(?: METADATA)? /.test(entry.words)).map((entry) => entry.dumpId);
+  if (ids.length === 0) return '';
+  await using selection = await selectFromDump(ids);
+  const args = ['--clean', '--if-exists', '--file=-', ...selection.args];
+  const script = text(await printer(request, tools)(args), request.manifest);
+  return script
+    .split('\n')
+    .filter((line) => line.includes('pg_catalog.lo_unlink('))
+    .join('\n');
 }
 
 /** Runs pg_restore over the schema dump with some arguments; what it prints. */
-function printer(
-  repository: Repository,
-  manifest: Manifest,
-  options: ReadOptions,
-): (args: readonly string[]) => Promise<Buffer> {
-  const part = manifest.parts.find(({ role }) => role === 'schema' || role === 'full-custom');
-  if (part === undefined) {
-    throw new Failure('integrity.format', `snapshot ${manifest.id} has no schema`, {
-      facts: { snapshot: manifest.id },
-    });
-  }
-  return (args) =>
-    captureTool({
-      file: options.tools.pgRestore,
+function printer(request: RestoreRequest, tools: ClientTools): (args: readonly string[]) => Promise<Buffer> {
+  return (args) => {
+    const input = dumpInput(request);
+    return captureTool({
+      file: tools.pgRestore,
       args: [
         ...args,
         '--no-tablespaces',
-        ...(options.owners ? [] : ['--no-owner']),
-        ...(options.privileges ? [] : ['--no-acl']),
+        ...(request.owners ? [] : ['--no-owner']),
+        ...(request.privileges ? [] : ['--no-acl']),
+        ...input.args,
       ],
       environment: {},
-      stdin: readPart({ repository, manifest, part }, options),
+      ...(input.stdin !== undefined && { stdin: input.stdin }),
       maxBytes: MAX_SCRIPT_BYTES,
-      signal: options.signal,
+      signal: request.signal,
     });
+  };
 }
 
 function text(bytes: Buffer, manifest: Manifest): string {

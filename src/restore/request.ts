@@ -22,6 +22,10 @@ export interface RestoreRequest {
   readonly opener: Opener | undefined;
   readonly tools: readonly ClientTools[];
   readonly jobs: number;
+  /** A folder for temporary plaintext: lets several connections restore a snapshot of engine pg_dump. */
+  readonly staging: string | undefined;
+  /** Where the dump lies while it is staged. */
+  readonly stagedDump?: string;
   readonly onEvent: (event: RestoreEvent) => void;
   readonly signal: AbortSignal;
 }

@@ -1,40 +1,82 @@
-import { readPart } from '../catalog/read-part.ts';
-import { Failure } from '../model/failure.ts';
 import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import { runTool } from '../runtime/subprocess.ts';
+import { selectAll, selectFromDump } from './dump-selection.ts';
+import type { DumpSelection } from './dump-selection.ts';
+import type { RestorePlan } from './plan.ts';
+import { readDumpList } from './read-schema.ts';
 import type { RestoreRequest } from './request.ts';
+import type { ListedEntry } from './schema-script.ts';
+import { dumpInput } from './staged-dump.ts';
 
 /** The first major that knows transaction_timeout, which pg_restore of that major and later sets. */
 const KNOWS_TRANSACTION_TIMEOUT = 17;
 
+interface DumpWork {
+  readonly plan: RestorePlan;
+  readonly targetMajor: number;
+}
+
 /**
- * Restores a snapshot of engine pg_dump: pg_restore reads it as a stream and runs it in one transaction, so that
- * a restore that fails or is killed leaves the target as it was. A pg_restore that is newer than an older target
- * prints for psql instead, as it would fail over a setting that the target does not know (TESTBED, "pg_dump and
- * pg_restore across majors"); large objects then commit on their own.
+ * Whether several connections restore, which commit as they go. Otherwise one does in one transaction, so that a
+ * restore that fails or is killed leaves the target as it was.
  */
-export async function restoreDump(request: RestoreRequest, targetMajor: number): Promise<void> {
-  const tools = chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
-  const direct = tools.major < KNOWS_TRANSACTION_TIMEOUT || targetMajor >= KNOWS_TRANSACTION_TIMEOUT;
-  const output = direct
-    ? pgRestore(request, tools, ['--single-transaction', `--dbname=${request.target.database}`])
-    : runTool({
-        file: tools.psql,
-        args: [
-          '--no-psqlrc',
-          '--quiet',
-          '--no-password',
-          '--single-transaction',
-          '--set=ON_ERROR_STOP=1',
-          '--output=/dev/null',
-        ],
-        environment: libpqEnvironment(request.target, { job: 'restore' }),
-        stdin: withoutTransactionTimeout(pgRestore(request, tools, ['--file=-'])),
-        signal: request.signal,
-      });
+export function isParallel(request: RestoreRequest, targetMajor: number): boolean {
+  return request.stagedDump !== undefined && isDirect(toolsFor(request), targetMajor);
+}
+
+/**
+ * Restores a snapshot of engine pg_dump by pg_restore, which stops at the first error: with `--jobs` connections from
+ * a staged dump, else in one transaction. A pg_restore that is newer than an older target prints for psql
+ * instead, as it would fail over a setting that the target does not know (TESTBED, "pg_dump and pg_restore across
+ * majors"); large objects then commit on their own.
+ */
+export async function restoreDump(request: RestoreRequest, work: DumpWork): Promise<void> {
+  const tools = toolsFor(request);
+  await using selection = await selectionOf(request, { tools, plan: work.plan });
+  const database = `--dbname=${request.target.database}`;
+  const run = (args: readonly string[]): AsyncIterable<Buffer> =>
+    pgRestore(request, tools, [...args, ...selection.args]);
+  const output = isParallel(request, work.targetMajor)
+    ? run([`--jobs=${request.jobs}`, '--exit-on-error', database])
+    : isDirect(tools, work.targetMajor)
+      ? run(['--single-transaction', database])
+      : byPsql(request, tools, run(['--file=-']));
   for await (const chunk of output) void chunk;
+}
+
+function toolsFor(request: RestoreRequest): ClientTools {
+  return chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
+}
+
+function isDirect(tools: ClientTools, targetMajor: number): boolean {
+  return tools.major < KNOWS_TRANSACTION_TIMEOUT || targetMajor >= KNOWS_TRANSACTION_TIMEOUT;
+}
+
+/** What of the dump is wanted: the plan's definitions, and the data that belongs to them. */
+async function selectionOf(
+  request: RestoreRequest,
+  work: { readonly tools: ClientTools; readonly plan: RestorePlan },
+): Promise<DumpSelection> {
+  const { scope } = request;
+  if (scope.tables.length + scope.schemas.length === 0) return selectAll();
+  return selectFromDump(selectDumpIds(await readDumpList(request, work.tools), work.plan));
+}
+
+/** Positions of sequences are not among it: their lines name no object by its oid, so they are set by us. */
+const DATA = /^(?:TABLE DATA|MATERIALIZED VIEW DATA) /;
+
+/** Pure. In the dump's own order, which a stream must be read in. */
+export function selectDumpIds(
+  list: readonly ListedEntry[],
+  plan: Pick<RestorePlan, 'preData' | 'postData' | 'tables' | 'materializedViews'>,
+): number[] {
+  const definitions = new Set([...plan.preData, ...plan.postData].map((entry) => entry.dumpId));
+  const withData = new Set([...plan.tables, ...plan.materializedViews].map(({ oid }) => String(oid)));
+  return list
+    .filter((entry) => definitions.has(entry.dumpId) || (DATA.test(entry.words) && withData.has(entry.oid)))
+    .map((entry) => entry.dumpId);
 }
 
 function pgRestore(
@@ -42,10 +84,9 @@ function pgRestore(
   tools: ClientTools,
   args: readonly string[],
 ): AsyncIterable<Buffer> {
-  const { repository, manifest, scope, signal } = request;
-  const part = manifest.parts.find((candidate) => candidate.role === 'full-custom');
-  if (part === undefined) throw new Failure('integrity.format', `snapshot ${manifest.id} has no dump`);
+  const { scope, signal } = request;
   const section = { all: [], 'schema-only': ['--schema-only'], 'data-only': ['--data-only'] }[scope.part];
+  const input = dumpInput(request);
   return runTool({
     file: tools.pgRestore,
     args: [
@@ -54,10 +95,32 @@ function pgRestore(
       ...section,
       ...(request.owners ? [] : ['--no-owner']),
       ...(request.privileges ? [] : ['--no-acl']),
+      ...input.args,
     ],
     environment: libpqEnvironment(request.target, { job: 'restore' }),
-    stdin: readPart({ repository, manifest, part }, request),
+    ...(input.stdin !== undefined && { stdin: input.stdin }),
     signal,
+  });
+}
+
+function byPsql(
+  request: RestoreRequest,
+  tools: ClientTools,
+  script: AsyncIterable<Buffer>,
+): AsyncIterable<Buffer> {
+  return runTool({
+    file: tools.psql,
+    args: [
+      '--no-psqlrc',
+      '--quiet',
+      '--no-password',
+      '--single-transaction',
+      '--set=ON_ERROR_STOP=1',
+      '--output=/dev/null',
+    ],
+    environment: libpqEnvironment(request.target, { job: 'restore' }),
+    stdin: withoutTransactionTimeout(script),
+    signal: request.signal,
   });
 }
 

@@ -18,19 +18,22 @@ import type { RestorePlan } from './plan.ts';
 import { begin, isInPlace, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
 import { loadInPlace } from './in-place.ts';
-import { restoreDump } from './restore-dump.ts';
+import { isParallel, restoreDump } from './restore-dump.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, partPostData, runInOrder } from './run-entries.ts';
 import type { PostData, RunOptions } from './run-entries.ts';
 import { shareOut } from './share-out.ts';
+import { stageDump } from './staged-dump.ts';
 import { targetBlockers } from './target.ts';
 
 /**
  * Restores a snapshot, or some of its tables, into a target database. What is done is recorded on the target
  * in the same transactions, so a restore that was killed goes on when it is started again.
  */
-export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreReport> {
+export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreReport> {
   const started = performance.now();
+  await using staged = await stageDump(asked, {});
+  const { request } = staged;
   const { plan, index } = await planOf(request);
   await using run = new AsyncDisposableStack();
   const connections = await openConnections(request, run);
@@ -38,7 +41,7 @@ export async function restoreSnapshot(request: RestoreRequest): Promise<RestoreR
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
   if (isInPlace(request)) return await restoreInPlace(request, { plan, index, connections, first, started });
-  if (request.manifest.engine === 'pg_dump') refusePartOfDump(request);
+  if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
   const progress = await begin(request, plan, first);
   if (request.manifest.engine === 'pg_dump')
     return await runDump(request, { plan, connections, first, started });
@@ -86,16 +89,15 @@ async function openConnections(request: RestoreRequest, run: AsyncDisposableStac
   return connections;
 }
 
-/** pg_restore's selection leaves out what tables are made of; engine copy brings single tables back whole. */
-function refusePartOfDump({ manifest, scope }: RestoreRequest): void {
-  if (scope.tables.length + scope.schemas.length === 0) return;
+/** `--clean` by the dump's own list would drop all that the snapshot holds, not only what comes back. */
+function refuseCleanOfPart({ manifest, scope, clean }: RestoreRequest): void {
+  if (!clean || scope.tables.length + scope.schemas.length === 0) return;
   throw new Failure(
     'recovery.refused',
-    `snapshot ${manifest.id} is of engine pg_dump and comes back as a whole`,
+    `snapshot ${manifest.id} is of engine pg_dump: --clean is for the whole of it`,
     {
       facts: { snapshot: manifest.id },
-      remedy:
-        'restore it into another database and take the tables from there, or choose a snapshot of engine copy',
+      remedy: 'restore these tables into another database, or empty them and pass --data-only',
     },
   );
 }
@@ -110,16 +112,20 @@ async function runDump(
   },
 ): Promise<RestoreReport> {
   const { plan, connections, first } = work;
-  await RestoreProgress.remove(first);
+  const targetMajor = Math.trunc(first.serverVersion / 10_000);
+  // One transaction leaves nothing half done; of several connections, this schema tells that they were at work.
+  if (!isParallel(request, targetMajor)) await RestoreProgress.remove(first);
   request.onEvent({ kind: 'planned', plan, continued: false });
   request.onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
-  await restoreDump(request, Math.trunc(first.serverVersion / 10_000));
+  await restoreDump(request, { plan, targetMajor });
   if (request.scope.part !== 'schema-only') {
+    await setSequences(first, plan.sequences);
     request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
     await analyze(connections, plan.tables, request.signal);
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
     await checkCounts(connections, plan.tables, request.signal);
   }
+  await RestoreProgress.remove(first);
   return reportOf(request, plan, work.started);
 }
 

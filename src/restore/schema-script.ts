@@ -23,15 +23,17 @@ export interface ListedEntry {
   readonly dumpId: number;
   readonly catalogOid: string;
   readonly oid: string;
+  /** Type, schema, name and owner in words, which can't be told apart. */
+  readonly words: string;
 }
 
-const LIST_LINE = /^(\d+); (\d+) (\d+) /;
+const LIST_LINE = /^(\d+); (\d+) (\d+) (.*)$/;
 
 export function parseList(text: string): ListedEntry[] {
   return text.split('\n').flatMap((line) => {
     const match = LIST_LINE.exec(line);
     if (match?.[2] === undefined || match[3] === undefined) return [];
-    return { dumpId: Number(match[1]), catalogOid: match[2], oid: match[3] };
+    return { dumpId: Number(match[1]), catalogOid: match[2], oid: match[3], words: match[4] ?? '' };
   });
 }
 

@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import type { Sealer } from '../archive/age.ts';
+import { packDirectory } from '../archive/directory-tar.ts';
 import type { StoredObject } from '../archive/manifest.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import type { Relation } from '../postgres/inventory.ts';
@@ -47,22 +49,50 @@ export function dumpLargeObjects(context: DumpContext): Promise<StoredObject> {
   return storeDump(context, 'largeobjects.dump', ['--data-only', '--blobs', '--exclude-table-data=*.*']);
 }
 
-/** `full.dump`: the whole engine pg_dump, streamed. Tables out of scope keep their definitions and lose their rows. */
-export function dumpFull(
+/** What engine pg_dump dumps. Tables out of scope keep their definitions and lose their rows. */
+export interface FullDump {
+  readonly unreadable: readonly Relation[];
+  readonly withoutData: readonly Relation[];
+  readonly largeObjects: boolean;
+}
+
+/** `full.dump`: custom format, streamed. */
+export function dumpFull(context: DumpContext, dump: FullDump): Promise<StoredObject> {
+  return storeDump(context, 'full.dump', fullArguments(dump));
+}
+
+/** `full.tar`: directory format, by several connections into a folder of ours, then stored as one archive. */
+export async function dumpFullInParallel(
   context: DumpContext,
-  options: {
-    readonly unreadable: readonly Relation[];
-    readonly withoutData: readonly Relation[];
-    readonly largeObjects: boolean;
-  },
+  dump: FullDump,
+  how: { readonly staging: string; readonly jobs: number; readonly modified: Date },
 ): Promise<StoredObject> {
+  const directory = join(how.staging, 'full');
+  const run = runTool({
+    file: context.tools.pgDump,
+    args: [
+      '--format=directory',
+      `--jobs=${how.jobs}`,
+      `--file=${directory}`,
+      '--no-sync',
+      ...dumpArguments(context),
+      ...fullArguments(dump),
+    ],
+    environment: environmentOf(context),
+    signal: context.signal,
+  });
+  for await (const said of run) void said;
+  return put(context, 'full.tar', packDirectory(directory, { modified: how.modified }));
+}
+
+function fullArguments(dump: FullDump): string[] {
   const exact = (relation: Relation): string => `${pattern(relation.schema)}.${pattern(relation.name)}`;
-  return storeDump(context, 'full.dump', [
+  return [
     '--no-unlogged-table-data',
-    ...(options.largeObjects ? ['--blobs'] : ['--no-blobs']),
-    ...options.unreadable.map((relation) => `--exclude-table=${exact(relation)}`),
-    ...options.withoutData.map((relation) => `--exclude-table-data=${exact(relation)}`),
-  ]);
+    ...(dump.largeObjects ? ['--blobs'] : ['--no-blobs']),
+    ...dump.unreadable.map((relation) => `--exclude-table=${exact(relation)}`),
+    ...dump.withoutData.map((relation) => `--exclude-table-data=${exact(relation)}`),
+  ];
 }
 
 /** `globals.sql`: roles without passwords, which managed servers don't show (REPLICATION J). */
@@ -86,19 +116,21 @@ export async function dumpGlobals(context: DumpContext): Promise<StoredObject> {
 function storeDump(context: DumpContext, name: string, args: readonly string[]): Promise<StoredObject> {
   const output = runTool({
     file: context.tools.pgDump,
-    args: [
-      '--format=custom',
-      `--snapshot=${context.snapshot.name}`,
-      `--lock-wait-timeout=${Math.trunc(context.lockTimeoutMs)}`,
-      '--quote-all-identifiers',
-      '--no-password',
-      ...OWN_SCHEMAS.map((schema) => `--exclude-schema=${schema}`),
-      ...args,
-    ],
+    args: ['--format=custom', ...dumpArguments(context), ...args],
     environment: environmentOf(context),
     signal: context.signal,
   });
   return put(context, name, output);
+}
+
+function dumpArguments(context: DumpContext): string[] {
+  return [
+    `--snapshot=${context.snapshot.name}`,
+    `--lock-wait-timeout=${Math.trunc(context.lockTimeoutMs)}`,
+    '--quote-all-identifiers',
+    '--no-password',
+    ...OWN_SCHEMAS.map((schema) => `--exclude-schema=${schema}`),
+  ];
 }
 
 /** Everything in UTF-8, which any client reads; SQL_ASCII means bytes of no known encoding, kept as they are. */

@@ -25,6 +25,8 @@ export interface SnapshotRequest {
   /** How long someone may wait behind our locks before we give way. */
   readonly patienceMs: number;
   readonly rollBytes: number;
+  /** Engine pg_dump only: a folder for temporary plaintext, which lets several connections dump. */
+  readonly staging: string | undefined;
   /** Name and version of this program, for the manifest. */
   readonly program: string;
   readonly onEvent: (event: SnapshotEvent) => void;

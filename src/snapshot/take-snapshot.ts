@@ -1,9 +1,10 @@
-import type { Manifest } from '../archive/manifest.ts';
+import type { Manifest, StoredObject } from '../archive/manifest.ts';
 import { newId } from '../catalog/ids.ts';
 import { keys } from '../catalog/keys.ts';
 import { ensureSource } from '../catalog/repository.ts';
 import { newestSnapshot, publishManifest } from '../catalog/snapshots.ts';
 import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
+import { openStaging } from '../runtime/staging.ts';
 import type { Connection } from '../postgres/connection.ts';
 import {
   readDefinitionVersions,
@@ -16,8 +17,8 @@ import { chooseTools } from '../postgres/tools.ts';
 import { copyTables } from './copy-tables.ts';
 import type { CopiedTables } from './copy-tables.ts';
 import { countTables } from './dump-full.ts';
-import { dumpFull, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
-import type { DumpContext } from './dump-tools.ts';
+import { dumpFull, dumpFullInParallel, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
+import type { DumpContext, FullDump } from './dump-tools.ts';
 import { isFlushed, lockAndExport } from './keeper.ts';
 import type { ExportedSnapshot } from './keeper.ts';
 import { watchForWaiters } from './lock-watch.ts';
@@ -169,7 +170,7 @@ async function runCopy(request: SnapshotRequest, prepared: Prepared, context: Du
   };
 }
 
-/** Engine pg_dump: one stream of its custom format; rows are counted beside it on the same snapshot. */
+/** Engine pg_dump: rows are counted beside it on the same snapshot. */
 async function runPgDump(
   request: SnapshotRequest,
   prepared: Prepared,
@@ -177,18 +178,44 @@ async function runPgDump(
 ): Promise<Stored> {
   const { unreadable, selected } = prepared;
   const largeObjects = request.largeObjects && selected.scope.kind === 'whole';
+  const dump: FullDump = { unreadable, withoutData: selected.withoutData, largeObjects };
   const [copied, full, globals] = await allOrNothing(prepared.failed, [
     countTables(request, prepared),
-    dumpFull(context, { unreadable, withoutData: selected.withoutData, largeObjects }),
+    request.staging === undefined
+      ? dumpFull(context, dump)
+      : dumpByStaging(request, { root: request.staging, prepared, context, dump }),
     dumpGlobals(context),
   ]);
+  const role = request.staging === undefined ? 'full-custom' : 'full-directory';
   return {
     copied,
     parts: [
-      { role: 'full-custom', ...full },
+      { role, ...full },
       { role: 'globals', ...globals },
     ],
   };
+}
+
+/** The database's own size is room enough: pg_dump compresses, and indexes are not in it. */
+async function dumpByStaging(
+  request: SnapshotRequest,
+  run: {
+    readonly root: string;
+    readonly prepared: Prepared;
+    readonly context: DumpContext;
+    readonly dump: FullDump;
+  },
+): Promise<StoredObject> {
+  const { plan, snapshot } = run.prepared;
+  await using staging = await openStaging(run.root, {
+    bytes: Number(plan.totalBytes),
+    what: 'this dump',
+  });
+  return await dumpFullInParallel(run.context, run.dump, {
+    staging: staging.path,
+    jobs: request.jobs,
+    modified: new Date(snapshot.instant),
+  });
 }
 
 /** Waits for all. The first failure stops the others, and is thrown when they have ended. */

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DeleteObjectCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3';
 import { afterAll, expect, test } from 'vitest';
 import { generateIdentity } from '../../src/archive/age.ts';
 import { absentDatabase, rows, sampleDatabase, sql, stockDump, testServer } from '../support/postgres.ts';
@@ -58,4 +59,37 @@ test('a company protects its database into an encrypted bucket, loses a table, a
   const config = await tidemark(['config'], at);
   expect(config.stdout).not.toContain(server.password);
   expect(config.stdout).toContain(bucket);
+});
+
+test('object lock from tidemark.yaml: nobody who holds the keys deletes a snapshot before its time', async () => {
+  await using server = await testServer(17);
+  await using folder = await temporaryFolder();
+  const source = await sampleDatabase(server, 0.001);
+  const bucket = await s3.newBucket({ objectLock: true });
+  const lock = (mode: string): string =>
+    `repositories: { cloud: { url: "s3://${bucket}", endpoint: "${s3.endpoint}", objectLock: { mode: ${mode}, retainDays: 2 } } }\n`;
+  const config = join(folder.path, 'tidemark.yaml');
+  const at = {
+    cwd: folder.path,
+    env: {
+      DATABASE_URL: source,
+      AWS_ACCESS_KEY_ID: s3.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    },
+  };
+  writeFileSync(config, lock('SOMETIMES'));
+  expect((await tidemark(['snapshot'], at)).stderr).toContain('config.invalid');
+  writeFileSync(config, lock('COMPLIANCE'));
+  const { snapshot } = await tidemarkJson(['snapshot'], at);
+  const client = s3.client();
+  const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+  const stored = Versions.filter((version) => version.Key?.includes(String(snapshot)));
+  expect(stored.length).toBeGreaterThan(3);
+  for (const { Key, VersionId } of stored) {
+    await expect(client.send(new DeleteObjectCommand({ Bucket: bucket, Key, VersionId }))).rejects.toThrow(
+      /Denied|forbidden/i,
+    );
+  }
+  client.destroy();
+  expect((await tidemark(['verify'], at)).exitCode).toBe(0);
 });

@@ -46,9 +46,11 @@ export function addVerifyCommand(program: Command, run: CommandContext): void {
 export function addDoctorCommand(program: Command, run: CommandContext): void {
   const command = program
     .command('doctor')
-    .description('look for what would stand in the way, and say what to do');
-  run.action(command, async ({ settings, terminal, signal }) => {
-    const findings = await doctorJob(settings, signal);
+    .description('look for what would stand in the way, and say what to do')
+    .option('--staging <DIR>', 'also look into this staging folder');
+  run.action(command, async ({ settings, terminal, signal, options }) => {
+    const staging = options['staging'] as string | undefined;
+    const findings = await doctorJob(settings, { staging, signal });
     const bad = findings.filter((finding) => finding.level === 'error' || finding.level === 'warning');
     terminal.result({ ok: bad.length === 0, findings }, [
       ...findings.map((finding) => findingLine(finding)),

@@ -30,6 +30,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     .option('--no-owner', 'objects belong to the role that restores')
     .option('--no-privileges', 'without grants')
     .option('-j, --jobs <N>', 'connections', wholeNumber('--jobs', { min: 1, max: 64 }))
+    .option('--staging <DIR>', 'engine pg_dump: a folder for temporary plaintext, for --jobs connections')
     .option('--dry-run', 'print the plan and change nothing', false);
   run.action(command, async ({ settings, terminal, signal, options }) => {
     const chosen = options as unknown as RestoreOptions;

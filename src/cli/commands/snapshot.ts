@@ -39,6 +39,7 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
       seconds('--give-way-after'),
     )
     .option('--archive-size <SIZE>', 'begin a new archive beyond this size', size('--archive-size'))
+    .option('--staging <DIR>', 'engine pg_dump: a folder for temporary plaintext, for --jobs connections')
     .option('--dry-run', 'print the plan and change nothing', false);
   run.action(command, async ({ settings, terminal, signal, options }) => {
     const chosen = options as unknown as SnapshotOptions;

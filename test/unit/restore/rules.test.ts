@@ -5,6 +5,8 @@ import { indexMembers } from '../../../src/catalog/member-index.ts';
 import type { LocatedMember } from '../../../src/catalog/member-index.ts';
 import { byReferences } from '../../../src/restore/in-place.ts';
 import { parseGlobals, requiredRoles } from '../../../src/restore/roles.ts';
+import { selectDumpIds } from '../../../src/restore/restore-dump.ts';
+import { parseList } from '../../../src/restore/schema-script.ts';
 import type { SchemaEntry } from '../../../src/restore/schema-script.ts';
 
 const table = (number: number, references: number[] = [], more: Partial<TableEntry> = {}): TableEntry => ({
@@ -141,4 +143,23 @@ test('member lists: every range whole, every row accounted for', () => {
     expect(() => indexMembers(members, manifest)).toThrow(
       expect.objectContaining({ code: 'integrity.format' }),
     );
+});
+
+test('of a dump, the plan’s definitions are taken and the rows of its tables, in the dump’s own order', () => {
+  const list = parseList(
+    [
+      '; Archive created at …',
+      '3; 2615 100 SCHEMA - s owner',
+      '4; 1259 1 TABLE s t1 owner',
+      '5; 1259 2 TABLE s t2 owner',
+      '9; 0 2 TABLE DATA s t2 owner',
+      '8; 0 1 TABLE DATA s t1 owner',
+      '10; 0 0 SEQUENCE SET s t1_id_seq owner',
+      '11; 2606 7 CONSTRAINT s t1 t1_pkey owner',
+    ].join('\n'),
+  );
+  const entry = (dumpId: number): SchemaEntry => ({ dumpId }) as SchemaEntry;
+  const plan = { preData: [entry(3), entry(4)], postData: [entry(11)], materializedViews: [] };
+  expect(selectDumpIds(list, { ...plan, tables: [table(1)] })).toEqual([3, 4, 8, 11]);
+  expect(selectDumpIds(list, { ...plan, tables: [] })).toEqual([3, 4, 11]);
 });
