@@ -6,6 +6,7 @@ import { Failure, throwIfAborted } from '../model/failure.ts';
 import { displayRelation, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { copyInStatement, wrongCount } from './load-data.ts';
+import type { RestoreProgress } from './progress.ts';
 import type { RestoreRequest } from './request.ts';
 
 interface InPlace {
@@ -25,7 +26,7 @@ interface InPlace {
 export async function loadInPlace(
   connection: Connection,
   request: RestoreRequest,
-  work: InPlace,
+  work: InPlace & { readonly record?: string },
 ): Promise<void> {
   await refuseUnfit(connection, request, work.tables);
   await connection.execute('BEGIN');
@@ -44,7 +45,22 @@ export async function loadInPlace(
   }
   await advanceOwnedSequences(connection, request, work.tables);
   if (replica) await connection.execute("SET LOCAL session_replication_role = 'origin'");
+  if (work.record !== undefined) await connection.execute(work.record);
   await connection.commit();
+}
+
+const ITEM = 'phase:existing-tables';
+
+/** The same as a step of a larger restore, which is not done again when it goes on. */
+export async function loadOnce(
+  connection: Connection,
+  request: RestoreRequest,
+  work: InPlace & { readonly progress: RestoreProgress },
+): Promise<void> {
+  const { progress } = work;
+  if (progress.has(ITEM)) return;
+  await loadInPlace(connection, request, { ...work, record: progress.record([ITEM]) });
+  progress.committed([ITEM]);
 }
 
 /** Tables in an order in which each follows those that it references; those of a cycle come as they are. */
@@ -111,6 +127,7 @@ async function refuseUnfit(
       .filter((row) => row.always)
       .map((row) => `${row.name} has a trigger that is ENABLE ALWAYS or REPLICA and would run`),
   ];
+  blockers.push(...(await unfitColumns(connection, tables)));
   if (blockers.length > 0)
     throw new Failure('target.blocked', blockers.slice(0, 5).join('; '), { facts: { blockers } });
   if (request.clean) return;
@@ -125,6 +142,24 @@ async function refuseUnfit(
       });
     }
   }
+}
+
+/** Columns that are stored and can't be written to on the target: a platform's tables change with its version. */
+async function unfitColumns(connection: Connection, tables: readonly TableEntry[]): Promise<string[]> {
+  const columns = tables.flatMap((table) =>
+    table.columns.map((column) => ({ table: quoteRelation(table), column })),
+  );
+  const rows = await connection.query<{ table: string; column: string; generated: boolean | null }>(
+    `SELECT c."table", c."column", a.attgenerated <> '' AS "generated"
+       FROM unnest($1::text[], $2::text[]) AS c("table", "column")
+       LEFT JOIN pg_attribute a ON a.attrelid = to_regclass(c."table") AND a.attname = c."column" AND NOT a.attisdropped
+      WHERE to_regclass(c."table") IS NOT NULL AND (a.attname IS NULL OR a.attgenerated <> '')`,
+    [columns.map(({ table }) => table), columns.map(({ column }) => column)],
+  );
+  return rows.map(
+    (row) =>
+      `${row.table} ${row.generated === null ? 'has no column' : 'computes its column'} ${row.column} on the target`,
+  );
 }
 
 /** Sequences behind the restored columns never fall behind the rows, and never go back. */

@@ -22,6 +22,8 @@ export interface RestorePlan {
   readonly storedBytes: number;
   /** What will not come back, in sentences. */
   readonly notes: readonly string[];
+  /** Numbers of tables that the target's provider has made: only rows go into them. */
+  readonly existing?: ReadonlySet<number>;
   /** Reasons why it can't start. */
   readonly blockers: readonly string[];
 }

@@ -5,7 +5,10 @@ import { Failure, asFailure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
+import { isPlatformSchema } from '../postgres/supabase.ts';
 import { chooseTools } from '../postgres/tools.ts';
+import { planIntoSupabase, readProject } from './into-supabase.ts';
+import type { ProjectFacts } from './into-supabase.ts';
 import { planRestore } from './plan.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoreProgress } from './progress.ts';
@@ -48,14 +51,19 @@ export async function previewRestore(
       job: 'restore',
       signal: request.signal,
     });
-    const found = request.clean || request.scope.part === 'data-only' ? [] : await contents(connection);
+    const project = isInPlace(request) ? undefined : await readProject(connection);
+    const fitted = fit(request, plan, project);
+    const found =
+      request.clean || request.scope.part === 'data-only'
+        ? []
+        : await contents(connection, { except: platformSchemas(project) });
     const source = await refuseSource(request, connection).then(
       () => [],
       (error: unknown) => [asFailure(error).message],
     );
-    const blockers = await blockersOf(request, plan, connection);
+    const blockers = await blockersOf(request, fitted, connection);
     const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
-    return { ...plan, blockers: [...plan.blockers, ...source, ...filled, ...blockers] };
+    return { ...fitted, blockers: [...fitted.blockers, ...source, ...filled, ...blockers] };
   } catch (error) {
     const failure = asFailure(error);
     if (options.create && failure.code === 'target.no_database') return plan;
@@ -67,11 +75,13 @@ export async function previewRestore(
 /** Everything that must hold before the first change (DESIGN §7, preflight). */
 export async function begin(
   request: RestoreRequest,
-  plan: RestorePlan,
+  fromRepository: RestorePlan,
   connection: Connection,
-): Promise<RestoreProgress> {
+): Promise<{ readonly progress: RestoreProgress; readonly plan: RestorePlan }> {
   const { scope } = request;
   await refuseSource(request, connection);
+  const project = await readProject(connection);
+  const plan = fit(request, fromRepository, project);
   if (request.globals) await createMissingRoles(connection, request);
   const blockers = [...plan.blockers, ...(await blockersOf(request, plan, connection))];
   if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
@@ -86,7 +96,7 @@ export async function begin(
   }
   if (!goesOn && scope.part !== 'data-only') {
     if (request.clean) await dropWhatStands(request, connection);
-    const found = await contents(connection);
+    const found = await contents(connection, { except: platformSchemas(project) });
     if (found.length > 0) {
       throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
         facts: { found: found.slice(0, 5) },
@@ -96,7 +106,20 @@ export async function begin(
       });
     }
   }
-  return RestoreProgress.open(connection, id);
+  return { progress: await RestoreProgress.open(connection, id), plan };
+}
+
+/** The plan for what the target is. */
+function fit(request: RestoreRequest, plan: RestorePlan, project: ProjectFacts | undefined): RestorePlan {
+  if (project === undefined) return plan;
+  const fitted = planIntoSupabase(plan, project, request.manifest);
+  if (!request.clean) return fitted;
+  const blocker = '--clean can’t tell the platform’s objects from yours: restore into a fresh project';
+  return { ...fitted, blockers: [...fitted.blockers, blocker] };
+}
+
+function platformSchemas(project: ProjectFacts | undefined): string[] {
+  return project === undefined ? [] : project.schemas.filter((schema) => isPlatformSchema(schema));
 }
 
 async function blockersOf(

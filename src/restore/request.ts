@@ -32,6 +32,7 @@ export interface RestoreRequest {
 
 export type RestorePhase =
   | 'pre-data'
+  | 'data of the platform’s tables'
   | 'data'
   | 'large objects'
   | 'post-data'

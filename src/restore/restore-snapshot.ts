@@ -17,7 +17,7 @@ import type { ReadHow } from '../catalog/read-range.ts';
 import type { RestorePlan } from './plan.ts';
 import { begin, isInPlace, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
-import { loadInPlace } from './in-place.ts';
+import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, partPostData, runInOrder } from './run-entries.ts';
@@ -34,15 +34,16 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const started = performance.now();
   await using staged = await stageDump(asked, {});
   const { request } = staged;
-  const { plan, index } = await planOf(request);
+  const { plan: fromRepository, index } = await planOf(request);
   await using run = new AsyncDisposableStack();
   const connections = await openConnections(request, run);
   const [first] = connections;
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
-  if (isInPlace(request)) return await restoreInPlace(request, { plan, index, connections, first, started });
+  if (isInPlace(request))
+    return await restoreInPlace(request, { plan: fromRepository, index, connections, first, started });
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
-  const progress = await begin(request, plan, first);
+  const { progress, plan } = await begin(request, fromRepository, first);
   if (request.manifest.engine === 'pg_dump')
     return await runDump(request, { plan, connections, first, started });
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
@@ -51,8 +52,15 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
     runInOrder(first, plan.preData, entryOptions(request, progress)),
   );
   const post = partPostData(plan.postData);
+  const onRange = counter(request, plan);
+  const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
+  if (existing.length > 0) {
+    await phases.run('data of the platform’s tables', existing.length, () =>
+      loadOnce(first, request, { tables: existing, index, read: readHow(request), onRange, progress }),
+    );
+  }
   await phases.run('data', plan.tables.length, () =>
-    load(request, { plan, index, progress, connections, post }),
+    load(request, { plan, index, progress, connections, post, onRange }),
   );
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
@@ -183,15 +191,17 @@ function load(
     readonly progress: RestoreProgress;
     readonly connections: readonly Connection[];
     readonly post: PostData;
+    readonly onRange: (range: StoredRange) => void;
   },
 ): Promise<void> {
-  const { plan, progress } = work;
-  const units = loadTasks(loadUnits(plan.tables, work.index, { mayTruncate: true }), {
+  const { plan, progress, onRange } = work;
+  const own = plan.tables.filter((table) => plan.existing?.has(table.number) !== true);
+  const units = loadTasks(loadUnits(own, work.index, { mayTruncate: true }), {
     manifest: request.manifest,
     progress,
     signal: request.signal,
     read: readHow(request),
-    onRange: counter(request, plan),
+    onRange,
   });
   const below = tablesBelow(plan.preData, plan.tables);
   const indexes = entryTasks(work.post.indexes, {

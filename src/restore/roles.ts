@@ -52,11 +52,20 @@ export async function createMissingRoles(connection: Connection, request: Restor
   const script = await readGlobals(request);
   const created = await missingRoles(connection, new Set(script.roles));
   const isNew = new Set(created);
+  const [self] = await connection.query<{ name: string; superuser: boolean }>(
+    `SELECT rolname AS "name", rolsuper AS "superuser" FROM pg_roles WHERE rolname = current_user`,
+  );
+  // From 16 on, who may make roles is a member of those that it makes, and can't be made one again.
+  const isAlready = (role: string, member: string): boolean =>
+    connection.serverVersion >= 160_000 &&
+    self?.superuser === false &&
+    member === self.name &&
+    isNew.has(role);
   await connection.execute('BEGIN');
   for (const role of created) await connection.execute(`CREATE ROLE ${quoteIdentifier(role)}`);
   for (const { role, sql } of script.attributes) if (isNew.has(role)) await connection.execute(sql);
   for (const { role, member, sql } of script.memberships)
-    if (isNew.has(member) || isNew.has(role)) await connection.execute(sql);
+    if ((isNew.has(member) || isNew.has(role)) && !isAlready(role, member)) await connection.execute(sql);
   await connection.commit();
   return created;
 }

@@ -45,7 +45,8 @@ const ACCESS_METHOD = /SET default_table_access_method = (.*);/g;
 /**
  * Parts the output of `pg_restore --verbose --file=-` into its entries (pg_backup_archiver.c,
  * _printTocEntry()). A function's body may hold lines that look like a header, so a header counts only when
- * the archive's own list names its entry, further on than the one before.
+ * the archive's own list names its entry, further on than the one before. The list has grants beside what they
+ * are on; they are printed when all else is, and event triggers after them (_tocEntryRestorePass()).
  *
  * What stands before the first entry (settings) is left to the caller's session. Fails with
  * `integrity.format` when nothing is found although the list names entries.
@@ -57,15 +58,22 @@ export function parseScript(script: string, list: readonly ListedEntry[]): Schem
   for (const match of script.matchAll(HEADER)) {
     const index = position.get(Number(match[1]));
     const listed = index === undefined ? undefined : list[index];
-    if (index === undefined || index <= last || listed?.catalogOid !== match[2] || listed?.oid !== match[3])
-      continue;
-    last = index;
+    if (index === undefined || listed?.catalogOid !== match[2] || listed?.oid !== match[3]) continue;
+    const place = passOf(match[6] ?? '', match[5] ?? '') * list.length + index;
+    if (place <= last) continue;
+    last = place;
     headers.push(match);
   }
   if (headers.length === 0 && list.length > 0) {
     throw new Failure('integrity.format', 'pg_restore printed none of the entries that it lists');
   }
   return toEntries(script, headers);
+}
+
+function passOf(type: string, name: string): number {
+  if (type === 'ACL' || type === 'ACL LANGUAGE' || type === 'DEFAULT ACL') return 1;
+  const late = type === 'EVENT TRIGGER' || type === 'MATERIALIZED VIEW DATA';
+  return late || (type === 'COMMENT' && name.startsWith('EVENT TRIGGER ')) ? 2 : 0;
 }
 
 function toEntries(script: string, headers: readonly RegExpExecArray[]): SchemaEntry[] {

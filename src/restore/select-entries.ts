@@ -1,9 +1,14 @@
 import type { SchemaEntry } from './schema-script.ts';
 
-/** Where an entry runs: before the data, or after it. As pg_dump's sections (_tocEntryRestorePass). */
+/**
+ * Where an entry runs: before the data, or after it. As pg_dump's sections, and grants last, since an owner may have
+ * taken a right from itself that the restore needs (_tocEntryRestorePass()).
+ */
 export type Section = 'pre-data' | 'post-data';
 
 const POST_DATA = new Set([
+  'ACL',
+  'DEFAULT ACL',
   'CONSTRAINT',
   'CHECK CONSTRAINT',
   'FK CONSTRAINT',
@@ -23,7 +28,7 @@ const POST_DATA = new Set([
   'STATISTICS DATA',
 ]);
 
-/** Comments, labels and grants go where the thing that they speak of goes. */
+/** Comments, labels and grants exist only with the thing that they speak of. */
 const SATELLITE = new Set(['COMMENT', 'SECURITY LABEL', 'ACL']);
 
 /** Sections of all entries, in archive order. CHECK constraints kept apart by pg_dump are NOT VALID ones or cyclic. */
@@ -39,7 +44,7 @@ export function sections(entries: readonly SchemaEntry[]): Map<SchemaEntry, Sect
 }
 
 function sectionOf(entry: SchemaEntry, known: ReadonlyMap<number, Section>): Section {
-  if (SATELLITE.has(entry.type)) {
+  if (entry.type !== 'ACL' && SATELLITE.has(entry.type)) {
     return entry.dependencies.some((id) => known.get(id) === 'post-data') ? 'post-data' : 'pre-data';
   }
   return POST_DATA.has(entry.type) ? 'post-data' : 'pre-data';

@@ -48,9 +48,13 @@ async function missingExtensions(connection: Connection, manifest: Manifest): Pr
 }
 
 /** The first things that stand in the way of a restore into an empty database, for people. */
-export async function contents(connection: Connection): Promise<string[]> {
+export async function contents(
+  connection: Connection,
+  options: { readonly except: readonly string[] },
+): Promise<string[]> {
   const rows = await connection.query<{ kind: string; schema: string; name: string }>(
     sqlFile('target/contents'),
+    [options.except],
   );
   return rows.map((row) =>
     row.kind === 'schema' ? `schema ${row.name}` : `${row.kind} ${displayRelation(row)}`,

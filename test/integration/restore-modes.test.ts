@@ -54,6 +54,26 @@ test('some tables alone, with all that they are made of', async () => {
   expect(await stockDump(target, 16, only)).toBe(await stockDump(source, 16, only));
 });
 
+test('a table alone comes back with what was granted on it, by its columns too', async () => {
+  const other = await sampleDatabase(server, 0.001);
+  await sql(
+    other,
+    'GRANT SELECT, UPDATE (email) ON market.users TO sample_app; COMMENT ON TABLE market.users IS $$people$$',
+  );
+  const own = ['--url', other, '--repository', `${folder.path}/grants`];
+  await tidemarkJson(['snapshot', ...own]);
+  const target = absentDatabase(server);
+  await tidemarkJson(['restore', ...own, '--target', target, '--create', '--table', 'market.users']);
+  const granted = (url: string) =>
+    rows(
+      url,
+      `SELECT relacl::text AS "table", (SELECT string_agg(attname || attacl::text, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid) AS "columns",
+              obj_description(oid) AS "comment" FROM pg_class c WHERE oid = 'market.users'::regclass`,
+    );
+  expect(await granted(target)).toEqual(await granted(other));
+  expect(JSON.stringify(await granted(target))).toContain('sample_app=r');
+});
+
 test('definitions without rows', async () => {
   const target = await restored('--schema-only');
   const schema = ['--schema-only'];

@@ -1,57 +1,157 @@
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Manifest } from '../../src/archive/manifest.ts';
-import { absentDatabase, newDatabase, rows, sql, testServer } from '../support/postgres.ts';
+import type { ThrowawayServer } from '../../src/server/start-server.ts';
+import { absentDatabase, newDatabase, rows, sql, stockDump, testServer } from '../support/postgres.ts';
+import { newProject } from '../support/supabase.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 
-/** What such a project looks like from the user's role: not superuser, reads everything, owns only its own. */
-const PROJECT = `
-  CREATE ROLE supabase_admin SUPERUSER;
-  CREATE ROLE supabase_auth_admin; CREATE ROLE anon; CREATE ROLE authenticated;
-  CREATE ROLE project LOGIN PASSWORD 'of the user' NOSUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS;
-  GRANT pg_read_all_data, pg_monitor TO project; GRANT anon, authenticated TO project;
-  GRANT CREATE ON SCHEMA public TO project;
-  CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin; CREATE SCHEMA vault AUTHORIZATION supabase_admin; CREATE SCHEMA realtime AUTHORIZATION supabase_admin;
-  CREATE TABLE auth.users (id uuid PRIMARY KEY, email text); INSERT INTO auth.users VALUES (gen_random_uuid(), 'a@example.com');
-  CREATE TABLE auth.schema_migrations (version text); INSERT INTO auth.schema_migrations VALUES ('1');
-  CREATE TABLE vault.secrets (secret text); INSERT INTO vault.secrets VALUES ('key'); CREATE TABLE realtime.messages (m text); INSERT INTO realtime.messages VALUES ('m');
-  ALTER TABLE auth.users OWNER TO supabase_auth_admin; ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
-  CREATE FUNCTION public.notify_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER issue_pg_net_access ON ddl_command_end EXECUTE FUNCTION public.notify_ddl();
-  SET ROLE project;
-  CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users, name text);
-  RESET ROLE`;
+const MAJOR = 17;
+/** What the user made: tables with policies, a trigger on auth.users, files, realtime, a role. */
+const USER = `
+  CREATE ROLE reporting; GRANT USAGE ON SCHEMA public TO reporting;
+  CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE, name extensions.citext, made_by text DEFAULT 'trigger');
+  ALTER TABLE public.profiles ENABLE ROW LEVEL SECURITY;
+  CREATE POLICY own ON public.profiles TO authenticated USING (auth.uid() = id);
+  GRANT SELECT ON public.profiles TO reporting;
+  CREATE FUNCTION public.handle_new_user() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+    $$ BEGIN INSERT INTO public.profiles (id, name) VALUES (NEW.id, NEW.email); RETURN NEW; END $$;
+  CREATE TRIGGER on_auth_user_created AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION public.handle_new_user();
+  INSERT INTO auth.users (id, email, email_confirmed_at) SELECT gen_random_uuid(), n || '@example.com', '2026-01-01' FROM generate_series(1, 500) n;
+  UPDATE public.profiles SET made_by = 'hand' WHERE name = '7@example.com';
+  INSERT INTO auth.identities (user_id, provider) SELECT id, 'email' FROM auth.users;
+  INSERT INTO auth.refresh_tokens (token, user_id) SELECT md5(id::text), id FROM auth.users;
+  INSERT INTO storage.buckets VALUES ('avatars', 'avatars', '2026-01-01');
+  INSERT INTO storage.objects (bucket_id, name) SELECT 'avatars', id || '/face.png' FROM auth.users;
+  CREATE POLICY "avatars are public" ON storage.objects FOR SELECT USING (bucket_id = 'avatars');
+  ALTER PUBLICATION supabase_realtime ADD TABLE public.profiles`;
+const HELD = [
+  'auth.users',
+  'auth.identities',
+  'auth.refresh_tokens',
+  'storage.buckets',
+  'storage.objects',
+  'public.profiles',
+];
 
-test('an emulated Supabase project is recognised, and its own rows come back into a plain PostgreSQL', async () => {
-  await using server = await testServer(15);
-  await using folder = await temporaryFolder();
-  const database = await newDatabase(server);
-  await sql(database, PROJECT.replace('REFERENCES auth.users', ''));
-  await sql(database, "INSERT INTO public.profiles SELECT id, 'name' FROM auth.users");
-  const url = database.replace(/\/\/postgres:[^@]*@/, '//project:of%20the%20user@');
-  const common = ['--url', url, '--repository', folder.path];
-  const { manifest } = (await tidemarkJson(['snapshot', ...common])) as { manifest: Manifest };
+let servers: ThrowawayServer[];
+let source: Awaited<ReturnType<typeof newProject>>;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let common: string[];
+let manifest: Manifest;
+
+beforeAll(async () => {
+  servers = await Promise.all([testServer(MAJOR), testServer(MAJOR), testServer(MAJOR)]);
+  source = await newProject(servers[0] as ThrowawayServer);
+  await sql(source.url, USER);
+  folder = await temporaryFolder();
+  common = ['--url', source.url, '--repository', folder.path];
+  ({ manifest } = (await tidemarkJson(['snapshot', ...common])) as { manifest: Manifest });
+});
+afterAll(async () => {
+  for (const server of servers) await server[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+async function content(url: string, table: string): Promise<string | null> {
+  const [row] = await rows<{ rows: string | null }>(
+    url,
+    `SELECT string_agg(t::text, E'\\n' ORDER BY t::text) AS "rows" FROM ${table} t`,
+  );
+  return row?.rows ?? null;
+}
+
+test('an emulated project is recognised; what the platform keeps is left out and listed', async () => {
   expect(manifest.server.profile).toBe('supabase');
-  const stored = manifest.tables
-    .filter((table) => table.data === 'included')
-    .map((table) => `${table.schema}.${table.name}`);
-  expect(stored).toEqual(['auth.users', 'public.profiles']);
+  const stored = manifest.tables.filter((table) => table.data === 'included');
+  expect(stored.map((table) => `${table.schema}.${table.name}`).sort()).toEqual([...HELD].sort());
   const managed = manifest.coverage.find((entry) => entry.kind === 'managed-schema');
-  expect(managed?.objects).toEqual(['auth.schema_migrations', 'realtime.messages', 'vault.secrets']);
+  expect(managed?.objects).toEqual([
+    'auth.schema_migrations',
+    'realtime.messages',
+    'storage.migrations',
+    'vault.secrets',
+  ]);
   expect((await tidemark(['doctor', ...common])).stdout).toContain('supabase');
+});
 
-  await using plain = await testServer(15);
-  const target = absentDatabase(plain);
+test('its rows come back into a plain PostgreSQL', async () => {
+  const target = absentDatabase(servers[1] as ThrowawayServer);
   await tidemarkJson(['restore', ...common, '--target', target, '--create', '--globals']);
-  for (const table of ['auth.users', 'public.profiles']) {
-    const [restored] = await rows<{ rows: string }>(
-      target,
-      `SELECT string_agg(t::text, ',') AS rows FROM ${table} t`,
+  for (const table of HELD) expect(await content(target, table)).toBe(await content(source.url, table));
+  expect(await content(target, 'vault.secrets')).toBeNull();
+});
+
+test('it comes back into another project, by its user alone: rows, triggers, policies, realtime', async () => {
+  const target = await newProject(servers[2] as ThrowawayServer);
+  // The other project's platform may be newer.
+  await sql(target.admin, 'ALTER TABLE auth.users ADD is_anonymous boolean NOT NULL DEFAULT false');
+  const restore = ['restore', ...common, '--target', target.url, '--globals'];
+  const before = await content(target.url, 'vault.secrets');
+  const plan = await tidemark([...restore, '--dry-run']);
+  expect(plan.stdout).toContain('definitions that Supabase makes itself');
+  // --globals has made no role yet: the plan says what is missing, and changed nothing.
+  expect(plan.stdout).toContain('reporting');
+  expect(await content(target.url, 'auth.users')).toBeNull();
+  const { report } = await tidemarkJson(restore);
+  expect(report).toMatchObject({ tables: HELD.length });
+
+  await sql(target.admin, 'ALTER TABLE auth.users DROP is_anonymous');
+  for (const table of HELD) expect(await content(target.url, table)).toBe(await content(source.url, table));
+  const own = ['--schema=public'];
+  expect(await stockDump(target.admin, MAJOR, own)).toBe(await stockDump(source.admin, MAJOR, own));
+  const made = (url: string) =>
+    rows(
+      url,
+      `SELECT tgrelid::regclass::text AS "on", tgname AS "name" FROM pg_trigger WHERE NOT tgisinternal
+       UNION ALL SELECT polrelid::regclass::text, polname FROM pg_policy
+       UNION ALL SELECT prrelid::regclass::text, 'realtime' FROM pg_publication_rel
+       UNION ALL SELECT evtowner::regrole::text, evtname FROM pg_event_trigger ORDER BY 1, 2`,
     );
-    const [original] = await rows<{ rows: string }>(
-      database,
-      `SELECT string_agg(t::text, ',') AS rows FROM ${table} t`,
-    );
-    expect(restored).toEqual(original);
-    expect(restored?.rows).not.toBeNull();
-  }
-  expect(await rows(target, 'SELECT FROM vault.secrets')).toEqual([]);
+  expect(await made(target.url)).toEqual(await made(source.url));
+  expect(await made(target.url)).toHaveLength(6);
+  expect(await content(target.url, 'vault.secrets')).toBe(before);
+
+  // It works like a project: a new user gets a profile, and ids go on where they were.
+  await sql(
+    target.url,
+    "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'new@example.com'); INSERT INTO auth.refresh_tokens (token) VALUES ('new')",
+  );
+  expect(
+    await rows(target.url, "SELECT FROM public.profiles WHERE name::text = 'new@example.com'"),
+  ).toHaveLength(1);
+  expect(await rows(target.url, "SELECT id FROM auth.refresh_tokens WHERE token = 'new'")).toEqual([
+    { id: '501' },
+  ]);
+
+  const again = await tidemark(restore);
+  expect(again.exitCode).toBe(4);
+  expect(again.stderr).toContain('target.not_empty');
+});
+
+test('what does not fit a project is told before anything is done', async () => {
+  const server = servers[2] as ThrowawayServer;
+  const plain = await newDatabase(server);
+  await sql(plain, 'CREATE SCHEMA auth; CREATE TABLE auth.users (id int); INSERT INTO auth.users VALUES (1)');
+  const project = server.url('test_2');
+  await using other = await temporaryFolder();
+  const named = (
+    await rows<{ name: string }>(
+      server.url(),
+      "SELECT datname AS name FROM pg_database d WHERE datdba = 'project'::regrole",
+    )
+  )[0]?.name;
+  const target = named === undefined ? project : server.url(named);
+  const args = ['--url', plain, '--repository', other.path];
+  await using lone = await testServer(MAJOR);
+  const foreign = await newDatabase(lone);
+  await sql(
+    foreign,
+    'CREATE SCHEMA auth; CREATE TABLE auth.users (id int); INSERT INTO auth.users VALUES (1)',
+  );
+  await tidemarkJson(['snapshot', ...args.with(1, foreign)]);
+  const refused = await tidemark(['restore', ...args.with(1, foreign), '--target', target]);
+  expect(refused.exitCode).toBe(4);
+  expect(refused.stderr).toContain('belongs to Supabase on the target');
+  const clean = await tidemark(['restore', ...common, '--target', target, '--clean', '--yes']);
+  expect(clean).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('fresh project') as unknown });
 });

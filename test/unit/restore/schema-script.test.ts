@@ -38,6 +38,32 @@ test('entries are parted where the list says, not where a function’s body look
   });
 });
 
+test('grants are printed after all that they stand beside in the list, event triggers after those', () => {
+  const list = [
+    '10; 1259 100 TABLE public a postgres',
+    '13; 0 0 ACL public TABLE a postgres',
+    '14; 3466 400 EVENT TRIGGER - e postgres',
+    '11; 1255 200 FUNCTION public f() postgres',
+  ].join('\n');
+  const script = [
+    header(10, 1259, 100, 'a; Type: TABLE; Schema: public'),
+    'CREATE TABLE public.a (id int);\n\n',
+    header(11, 1255, 200, 'f(); Type: FUNCTION; Schema: public'),
+    'CREATE FUNCTION f() …;\n\n',
+    header(13, 0, 0, 'TABLE a; Type: ACL; Schema: public', '10'),
+    'GRANT SELECT ON TABLE public.a TO reader;\n\n',
+    header(14, 3466, 400, 'e; Type: EVENT TRIGGER; Schema: -'),
+    'CREATE EVENT TRIGGER e …;\n\n',
+  ].join('');
+  const entries = parseScript(script, parseList(list));
+  expect(entries.map((entry) => [entry.dumpId, entry.sql])).toEqual([
+    [10, 'CREATE TABLE public.a (id int);'],
+    [11, 'CREATE FUNCTION f() …;'],
+    [13, 'GRANT SELECT ON TABLE public.a TO reader;'],
+    [14, 'CREATE EVENT TRIGGER e …;'],
+  ]);
+});
+
 test('a script with none of the listed entries is refused', () => {
   expect(() => parseScript('SELECT 1;', parseList(LIST))).toThrow(/none of the entries/);
   expect(parseScript('SELECT 1;', [])).toEqual([]);

@@ -1,0 +1,15 @@
+-- What a target that is a Supabase project holds already, in names as pg_restore lists them. One row.
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'supabase_admin')
+         AND EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth') AS "supabase",
+       ARRAY(SELECT nspname::text FROM pg_namespace) AS "schemas",
+       ARRAY(SELECT extname::text FROM pg_extension) AS "extensions",
+       ARRAY(SELECT evtname::text FROM pg_event_trigger) AS "eventTriggers",
+       ARRAY(SELECT pubname::text FROM pg_publication) AS "publications",
+       ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || t.tgname
+               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE NOT t.tgisinternal) AS "triggers",
+       ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || p.polname
+               FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace) AS "policies",
+       -- Whom ALTER ... OWNER TO may name. Before 16 every membership allows SET ROLE.
+       ARRAY(SELECT rolname::text FROM pg_roles
+              WHERE pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)) AS "owners";
