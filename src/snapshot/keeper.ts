@@ -70,6 +70,22 @@ export async function isFlushed(connection: Connection, position: string): Promi
   return row?.flushed === true;
 }
 
+/**
+ * An idle server writes its last WAL out only when its WAL writer wakes up, every 5 s. A synchronous commit that has
+ * written something does it at once (RecordTransactionCommit()); a logical message is the least that any role may
+ * write, and leaves no trace in the database. Where it may not, on a read-only server, the wait is only longer.
+ */
+export async function askForFlush(connection: Connection): Promise<void> {
+  try {
+    await connection.execute(
+      "BEGIN READ WRITE; SET LOCAL synchronous_commit = 'local'; SELECT pg_logical_emit_message(true, 'flush', ''); COMMIT",
+    );
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code === 'source.lost') throw error;
+    await connection.execute('ROLLBACK');
+  }
+}
+
 /** Begins a transaction on the exported snapshot and proves that it sees the same (REPLICATION C3). */
 export async function importSnapshot(connection: Connection, snapshot: ExportedSnapshot): Promise<void> {
   await connection.execute('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');

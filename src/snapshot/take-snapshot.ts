@@ -19,7 +19,7 @@ import type { CopiedTables } from './copy-tables.ts';
 import { countTables } from './dump-full.ts';
 import { dumpFull, dumpFullInParallel, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
 import type { DumpContext, FullDump } from './dump-tools.ts';
-import { isFlushed, lockAndExport } from './keeper.ts';
+import { askForFlush, isFlushed, lockAndExport } from './keeper.ts';
 import type { ExportedSnapshot } from './keeper.ts';
 import { watchForWaiters } from './lock-watch.ts';
 import { buildManifest, sourceDocument } from './build-manifest.ts';
@@ -257,9 +257,11 @@ async function untilFlushed(
   snapshot: ExportedSnapshot,
   signal: AbortSignal,
 ): Promise<void> {
+  if (await isFlushed(watcher, snapshot.upper)) return;
+  await askForFlush(watcher);
   while (!(await isFlushed(watcher, snapshot.upper))) {
     throwIfAborted(signal);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

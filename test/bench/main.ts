@@ -1,14 +1,27 @@
 // `npm run bench`: side by side with the stock tools in one run, as ratios with min, median and max. Never asserted.
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
 import { generateIdentity } from '../../src/archive/age.ts';
 import { parseConnectionUrl } from '../../src/postgres/connection-settings.ts';
 import { libpqEnvironment } from '../../src/postgres/libpq-environment.ts';
 import { chooseTools } from '../../src/postgres/tools.ts';
-import { absentDatabase, newDatabase, sampleDatabase, sql, testServer, tools } from '../support/postgres.ts';
+import {
+  absentDatabase,
+  newDatabase,
+  rows,
+  sampleDatabase,
+  sql,
+  testServer,
+  tools,
+} from '../support/postgres.ts';
+import { faultProxy } from '../support/fault-proxy.ts';
+import { startS3 } from '../support/s3.ts';
+import type { TestS3 } from '../support/s3.ts';
 import { start } from '../support/tidemark.ts';
 
 const { values } = parseArgs({
@@ -17,6 +30,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     jobs: { type: 'string', default: '2' },
     major: { type: 'string', default: '17' },
+    /** dump, table, restore, s3, part, memory: some of them, with commas between. */
+    only: { type: 'string', default: 'dump,table,restore,s3,part' },
   },
 });
 const { jobs } = values;
@@ -26,30 +41,143 @@ const server = await testServer(major, {
   shared_buffers: '512MB',
   max_wal_size: '8GB',
   maintenance_work_mem: '256MB',
+  // It would wake up in the middle of some runs and not of others.
+  autovacuum: 'off',
 });
 const folder = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
 const stock = chooseTools(await tools(), major);
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-const { writeFile } = await import('node:fs/promises');
 
 try {
   print(
     `loading the sample at scale ${values.scale} into PostgreSQL ${major}, ${jobs} connections, ${rounds} rounds`,
   );
+  const wanted = new Set(values.only.split(','));
+  const needs = (...parts: readonly string[]): boolean => parts.some((part) => wanted.has(part));
+  const source = needs('dump', 'restore', 's3') ? await loadSample() : '';
+  const big = needs('table', 'memory') ? await loadBig() : '';
+  if (needs('dump')) await dumps(source);
+  if (needs('table')) await oneTable(big);
+  if (needs('restore')) await restores(source);
+  if (needs('s3', 'part')) {
+    await using s3 = await startS3();
+    if (needs('s3')) await intoBucket(source, s3);
+    if (needs('part')) await oneOfHundred(s3);
+  }
+  if (needs('memory')) await memory(big);
+} finally {
+  await server[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function loadSample(): Promise<string> {
   const source = await sampleDatabase(server, Number(values.scale));
   await sql(source, 'VACUUM ANALYZE');
+  return source;
+}
+
+/** About 0.57 GB of COPY text at scale 1. */
+async function loadBig(): Promise<string> {
   const big = await newDatabase(server);
   await sql(
     big,
     `CREATE TABLE big AS SELECT n AS id, md5(n::text) AS key, repeat('some text that repeats, ', 5) || n % 1000 AS body, n / 7.0 AS amount FROM generate_series(1, ${Math.round(3_000_000 * Number(values.scale))}) n`,
   );
   await sql(big, 'VACUUM ANALYZE');
-  await dumps(source);
-  await oneTable(big);
-  await restores(source);
-} finally {
-  await server[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
+  return big;
+}
+
+/** Straight into a bucket, against a dump to disk and its upload by as many connections afterwards. */
+async function intoBucket(source: string, s3: TestS3): Promise<void> {
+  report(
+    'into S3',
+    'tidemark',
+    await measure({
+      tidemark: () => snapshotInto(source, s3),
+      'pg_dump -Fd zstd:1, then its upload': async () => {
+        const started = performance.now();
+        const { bytes } = await dump(source, ['--compress=zstd:1'], 'for-upload.dump');
+        await upload(join(folder, 'for-upload.dump'), s3);
+        const milliseconds = performance.now() - started;
+        await rm(join(folder, 'for-upload.dump'), { recursive: true });
+        return { milliseconds, ...(bytes !== undefined && { bytes }) };
+      },
+    }),
+  );
+}
+
+async function upload(directory: string, s3: TestS3): Promise<void> {
+  const client = s3.client();
+  const bucket = await s3.newBucket();
+  const names = (await readdir(directory)).values();
+  const worker = async (): Promise<void> => {
+    for (const name of names) {
+      const path = join(directory, name);
+      const { size } = await stat(path);
+      await client.send(
+        new PutObjectCommand({
+          Bucket: bucket,
+          Key: name,
+          Body: createReadStream(path),
+          ContentLength: size,
+        }),
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: Number(jobs) }, worker));
+  client.destroy();
+}
+
+async function snapshotInto(source: string, s3: TestS3): Promise<Measured> {
+  const bucket = await s3.newBucket();
+  const where = `s3://${bucket}?endpoint=${s3.endpoint}`;
+  return tidemark(['snapshot', '--url', source, '--repository', where, '--jobs', jobs], keysOf(s3));
+}
+
+function keysOf(s3: TestS3): Record<string, string> {
+  return { AWS_ACCESS_KEY_ID: s3.accessKeyId, AWS_SECRET_ACCESS_KEY: s3.secretAccessKey };
+}
+
+/** One table of a hundred, out of a bucket: how much of what is stored has to be read. */
+async function oneOfHundred(s3: TestS3): Promise<void> {
+  const hundred = await newDatabase(server);
+  for (let number = 1; number <= 100; number += 1) {
+    await sql(
+      hundred,
+      `CREATE TABLE t${number} AS SELECT n AS id, md5(n::text || ${number}) AS key, md5(key::text) AS other FROM generate_series(1, 20000) n, (SELECT ${number} AS key) k`,
+    );
+  }
+  await using proxy = await faultProxy(s3.endpoint);
+  const bucket = await s3.newBucket();
+  const common = ['--url', hundred, '--repository', `s3://${bucket}?endpoint=${proxy.url}`, '--jobs', jobs];
+  await tidemark(['snapshot', ...common], keysOf(s3));
+  const { Contents = [] } = await s3.client().send(new ListObjectsV2Command({ Bucket: bucket }));
+  const stored = Contents.reduce((sum, object) => sum + (object.Size ?? 0), 0);
+  const before = proxy.answeredBytes;
+  const target = absentDatabase(server);
+  const { milliseconds } = await tidemark(
+    ['restore', ...common, '--target', target, '--create', '--table', 'public.t50'],
+    keysOf(s3),
+  );
+  await drop(target);
+  const read = proxy.answeredBytes - before;
+  print(
+    `\none table of a hundred, from S3: ${(read / 1e6).toFixed(2)} MB read of ${(stored / 1e6).toFixed(1)} MB stored (${((100 * read) / stored).toFixed(1)} %), ${(milliseconds / 1000).toFixed(1)} s`,
+  );
+}
+
+/** Peak memory over one table, there and back. */
+async function memory(big: string): Promise<void> {
+  const [size] = await rows<{ size: string }>(big, "SELECT pg_table_size('big')::text AS size");
+  const there = await snapshot(big, 'memory', [], true);
+  const target = absentDatabase(server);
+  const repository = ['--url', big, '--repository', join(folder, 'memory')];
+  const back = await tidemark(['restore', ...repository, '--target', target, '--create', '--jobs', jobs]);
+  await drop(target);
+  await rm(join(folder, 'memory'), { recursive: true });
+  print(
+    `\none table of ${(Number(size?.size) / 1e9).toFixed(1)} GB: peak RSS ${((there.peakRss ?? 0) / 1e6).toFixed(0)} MB for the snapshot, ${((back.peakRss ?? 0) / 1e6).toFixed(0)} MB for the restore`,
+  );
 }
 
 async function dumps(source: string): Promise<void> {
@@ -110,6 +238,19 @@ async function restores(source: string): Promise<void> {
           ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
           { env: environment(target), extendEnv: false },
         );
+        const milliseconds = performance.now() - started;
+        await drop(target);
+        return { milliseconds };
+      },
+      [`pg_restore -j ${jobs}, then ANALYZE`]: async () => {
+        const target = await newDatabase(server);
+        const started = performance.now();
+        await execa(
+          stock.pgRestore,
+          ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
+          { env: environment(target), extendEnv: false },
+        );
+        await sql(target, 'ANALYZE');
         const milliseconds = performance.now() - started;
         await drop(target);
         return { milliseconds };
@@ -177,9 +318,9 @@ async function snapshot(
 }
 
 /** The program's own peak memory, as the kernel saw it at its end. */
-async function tidemark(args: readonly string[]): Promise<Measured> {
+async function tidemark(args: readonly string[], env: Record<string, string> = {}): Promise<Measured> {
   const started = performance.now();
-  const child = start([...args, '--json']);
+  const child = start([...args, '--json'], { env });
   let peakRss = 0;
   const timer = setInterval(
     () => void readPeak(child.pid).then((rss) => (peakRss = Math.max(peakRss, rss))),
@@ -192,7 +333,6 @@ async function tidemark(args: readonly string[]): Promise<Measured> {
 }
 
 async function readPeak(pid: number | undefined): Promise<number> {
-  const { readFile } = await import('node:fs/promises');
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return 1024 * Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0);
 }
@@ -200,7 +340,7 @@ async function readPeak(pid: number | undefined): Promise<number> {
 async function dump(source: string, args: readonly string[], keepAs?: string): Promise<Measured> {
   const directory = join(folder, keepAs ?? 'dump');
   const started = performance.now();
-  await execa(stock.pgDump, ['-Fd', '-j', jobs, '--no-sync', '-f', directory, ...args], {
+  await execa(stock.pgDump, ['-Fd', '-j', jobs, '-f', directory, ...args], {
     env: environment(source),
     extendEnv: false,
   });
@@ -212,7 +352,6 @@ async function dump(source: string, args: readonly string[], keepAs?: string): P
 
 /** What the server alone needs for the same rows, with as many connections. */
 async function floor(source: string): Promise<Measured> {
-  const { rows } = await import('../support/postgres.ts');
   const tables = await rows<{ name: string }>(
     source,
     "SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND relpersistence = 'p' AND nspname !~ '^(pg_|information_schema)' ORDER BY pg_table_size(c.oid) DESC",

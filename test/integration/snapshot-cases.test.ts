@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
+import { askForFlush, isFlushed } from '../../src/snapshot/keeper.ts';
 import {
   absentDatabase,
   newDatabase,
@@ -282,3 +283,24 @@ function filesIn(path: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
     .sort();
 }
+
+test('I 15: an idle server that writes its WAL out seldom is asked to do it now', async () => {
+  await using lazy = await testServer(17, { wal_writer_delay: '10s' });
+  const url = await newDatabase(lazy);
+  await using connection = await session(url);
+  await connection.execute("CREATE TABLE t (id int); SET synchronous_commit = 'off'; CHECKPOINT");
+  // Just after the WAL writer has been at work, it sleeps for the whole of its delay.
+  await vi.waitFor(
+    async () => {
+      await connection.execute('INSERT INTO t SELECT generate_series(1, 1000)');
+      const [row] = await connection.query<{ position: string }>(
+        'SELECT pg_current_wal_insert_lsn()::text AS "position"',
+      );
+      const position = row?.position ?? '';
+      expect(await isFlushed(connection, position)).toBe(false);
+      await askForFlush(connection);
+      await vi.waitFor(async () => expect(await isFlushed(connection, position)).toBe(true), 3000);
+    },
+    { timeout: 9000 },
+  );
+});

@@ -28,6 +28,8 @@ export interface FaultProxy extends AsyncDisposable {
     readonly headers: IncomingHttpHeaders;
   }) => Fault;
   readonly requests: string[];
+  /** Of answers' bodies, passed on so far. */
+  answeredBytes: number;
 }
 
 /** An HTTP proxy in front of a real S3 server that breaks as networks and stores break. Keeps Host, which is signed. */
@@ -57,7 +59,8 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
           );
         }, fault.afterMs ?? 0);
       });
-    } else forward({ incoming, outgoing, fault, to, agent });
+    } else
+      forward({ incoming, outgoing, fault, to, agent, count: (bytes) => (proxy.answeredBytes += bytes) });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -65,6 +68,7 @@ export async function faultProxy(target: string): Promise<FaultProxy> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fault: () => ({ kind: 'pass' }),
     requests,
+    answeredBytes: 0,
     [Symbol.asyncDispose]: async () => {
       agent.destroy();
       server.closeAllConnections();
@@ -81,8 +85,9 @@ function forward(call: {
   fault: Fault;
   to: URL;
   agent: Agent;
+  count: (bytes: number) => void;
 }): void {
-  const { incoming, outgoing, fault, to, agent } = call;
+  const { incoming, outgoing, fault, to, agent, count } = call;
   const sent = request(
     {
       host: to.hostname,
@@ -99,6 +104,7 @@ function forward(call: {
         return;
       }
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.on('data', (chunk: Buffer) => count(chunk.length));
       if (!('afterBytes' in fault)) {
         answer.pipe(outgoing);
         return;
