@@ -14,7 +14,7 @@ import { addCommonOptions } from './options.ts';
 
 // What is on its way between server and archive lies outside V8's heap, but counts as its growth: by the default, a
 // few MB more than after the last collection start the next one (`npm run bench`: a tenth of the time, for 20 MB).
-setFlagsFromString('--heap-growing-percent=200');
+setFlagsFromString('--heap-growing-percent=100');
 
 // A URL with a password must not stay in the process list (P10).
 process.title = 'tidemark';

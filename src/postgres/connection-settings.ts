@@ -18,6 +18,8 @@ export interface ConnectionSettings {
   readonly sslkey?: string;
   readonly options?: string;
   readonly connectTimeoutMs: number;
+  /** `tcp_user_timeout`: how long a server may say nothing to a question that takes no time. */
+  readonly silenceMs: number;
   /** `postgresql://user@host:port/database` */
   readonly display: string;
 }
@@ -38,6 +40,7 @@ const PARAMETERS: Readonly<Record<string, string | undefined>> = {
   sslkey: 'PGSSLKEY',
   options: 'PGOPTIONS',
   connect_timeout: 'PGCONNECT_TIMEOUT',
+  tcp_user_timeout: undefined,
   passfile: 'PGPASSFILE',
   application_name: undefined,
   target_session_attrs: undefined,
@@ -47,6 +50,7 @@ const PARAMETERS: Readonly<Record<string, string | undefined>> = {
 };
 
 const DEFAULT_CONNECT_TIMEOUT_S = 15;
+const DEFAULT_SILENCE_MS = 60_000;
 
 /**
  * Reads a connection URL as libpq does, but forgives a password with raw `@ : / ? #` in it: the last `@` that
@@ -90,6 +94,7 @@ export function parseConnectionUrl(text: string, environment: Environment): Conn
     ...optional,
     sslmode: effectiveSslMode(value('sslmode'), host, optional['sslrootcert']),
     connectTimeoutMs: 1000 * toSeconds(value('connect_timeout')),
+    silenceMs: toSilence(value('tcp_user_timeout')),
     display: `postgresql://${encodeURIComponent(user)}@${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(database)}`,
   };
 }
@@ -193,6 +198,14 @@ function toSeconds(text: string | undefined): number {
   if (!Number.isFinite(seconds) || seconds < 0)
     throw invalid('a connect_timeout that is no number', 'give seconds');
   return seconds === 0 ? DEFAULT_CONNECT_TIMEOUT_S : Math.max(2, seconds);
+}
+
+/** Milliseconds, as in libpq; 0 means its default there too. */
+function toSilence(text: string | undefined): number {
+  const milliseconds = text === undefined ? 0 : Number(text);
+  if (!Number.isInteger(milliseconds) || milliseconds < 0)
+    throw invalid('a tcp_user_timeout that is no number', 'give milliseconds');
+  return milliseconds === 0 ? DEFAULT_SILENCE_MS : milliseconds;
 }
 
 function splitOnce(text: string, separator: string): string[] {

@@ -15,6 +15,7 @@ import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import type { ReadHow } from '../catalog/read-range.ts';
 import type { RestorePlan } from './plan.ts';
+import { watchPulse } from '../postgres/pulse.ts';
 import { begin, isInPlace, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
@@ -33,11 +34,17 @@ import { targetBlockers } from './target.ts';
 export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreReport> {
   const started = performance.now();
   await using staged = await stageDump(asked, {});
-  const { request } = staged;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([asked.signal, stop.signal]);
+  const request = { ...staged.request, signal };
   const { plan: fromRepository, index } = await planOf(request);
   await using run = new AsyncDisposableStack();
-  const connections = await openConnections(request, run);
+  const [watcher, ...connections] = await openConnections(request, run);
   const [first] = connections;
+  if (watcher !== undefined) {
+    const pulse = watchPulse(watcher, (error) => stop.abort(asFailure(error)));
+    run.defer(() => pulse.stop());
+  }
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
   if (isInPlace(request))
@@ -83,9 +90,10 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   return reportOf(request, plan, started);
 }
 
+/** One to watch, and those that restore. */
 async function openConnections(request: RestoreRequest, run: AsyncDisposableStack): Promise<Connection[]> {
   const connections: Connection[] = [];
-  for (let count = 0; count < Math.max(1, request.jobs); count += 1) {
+  for (let count = 0; count < 1 + Math.max(1, request.jobs); count += 1) {
     const connection = await connect(request.target, {
       side: 'target',
       job: 'restore',

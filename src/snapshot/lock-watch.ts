@@ -1,5 +1,6 @@
 import { Failure } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { answerInTime } from '../postgres/pulse.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 
 interface Waiter {
@@ -20,7 +21,7 @@ export function watchForWaiters(
     readonly patienceMs: number;
     readonly applicationName: string;
     readonly giveWay: (failure: Failure) => void;
-    /** A dead watcher must not leave locks unwatched. */
+    /** A dead watcher must not leave locks unwatched, and its silence is the first that tells of a dead network. */
     readonly failed: (error: unknown) => void;
   },
 ): { stop(): Promise<void> } {
@@ -30,10 +31,11 @@ export function watchForWaiters(
 
   const look = async (): Promise<void> => {
     try {
-      const [waiter] = await connection.query<Waiter>(sqlFile('introspect/lock-waiters'), [
+      const question = connection.query<Waiter>(sqlFile('introspect/lock-waiters'), [
         options.patienceMs,
         options.applicationName,
       ]);
+      const [waiter] = await answerInTime(connection, question);
       if (stopped) return;
       if (waiter !== undefined) options.giveWay(gaveWay(waiter));
       else schedule();

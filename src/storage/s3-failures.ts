@@ -21,6 +21,8 @@ const BY_NAME: Readonly<Record<string, FailureCode>> = {
   SlowDown: 'repository.throttled',
   TooManyRequests: 'repository.throttled',
   TimeoutError: 'repository.unreachable',
+  // What is asked for was stored once: the object has become shorter.
+  InvalidRange: 'integrity.truncated',
 };
 
 const UNREACHABLE =

@@ -3,9 +3,11 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { CompletedPart, CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/client-s3';
+import { release } from '../archive/external-memory.ts';
 import { Failure } from '../model/failure.ts';
 import { afterConflict } from './s3-conflict.ts';
 import { errorName, httpStatus } from './s3-failures.ts';
@@ -33,16 +35,22 @@ export class MultipartUpload {
   readonly #uploadId: string;
   readonly #done: CompletedPart[] = [];
   readonly #inFlight = new Set<Promise<void>>();
+  /** The request that began it was tried again: what its lost answers named has to be looked for. */
+  readonly #maybeTwice: boolean;
   #next = 1;
   #failed: Error | undefined;
 
-  private constructor(options: UploadOptions, uploadId: string) {
+  private constructor(
+    options: UploadOptions,
+    begun: { readonly uploadId: string; readonly maybeTwice: boolean },
+  ) {
     this.#options = options;
-    this.#uploadId = uploadId;
+    this.#uploadId = begun.uploadId;
+    this.#maybeTwice = begun.maybeTwice;
   }
 
   static async begin(options: UploadOptions): Promise<MultipartUpload> {
-    const { UploadId } = await options.client.send(
+    const { UploadId, $metadata } = await options.client.send(
       new CreateMultipartUploadCommand({
         Bucket: options.bucket,
         Key: options.key,
@@ -54,7 +62,7 @@ export class MultipartUpload {
     );
     if (UploadId === undefined)
       throw new Failure('repository.error', 'the store gave a multipart upload no id');
-    return new MultipartUpload(options, UploadId);
+    return new MultipartUpload(options, { uploadId: UploadId, maybeTwice: ($metadata.attempts ?? 1) > 1 });
   }
 
   /** Size that the next part should have. */
@@ -96,6 +104,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         );
+        await this.#abortStrays();
         return true;
       } catch (error) {
         // Taken by another; or by ourselves, when the answer of an attempt before was lost.
@@ -115,6 +124,26 @@ export class MultipartUpload {
     const { client, bucket, key } = this.#options;
     const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: this.#uploadId });
     await client.send(command, { abortSignal: AbortSignal.timeout(ABORT_MS) }).catch(() => undefined);
+    await this.#abortStrays();
+  }
+
+  /** Uploads of this key that a lost answer has kept from us. Never throws: they hold no parts and count for nothing. */
+  async #abortStrays(): Promise<void> {
+    if (!this.#maybeTwice) return;
+    const { client, bucket: Bucket, key: Key } = this.#options;
+    const within = { abortSignal: AbortSignal.timeout(ABORT_MS) };
+    try {
+      const { Uploads = [] } = await client.send(
+        new ListMultipartUploadsCommand({ Bucket, Prefix: Key }),
+        within,
+      );
+      for (const { Key: found, UploadId } of Uploads) {
+        if (found === Key && UploadId !== this.#uploadId)
+          await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }), within);
+      }
+    } catch {
+      // A role without s3:ListBucketMultipartUploads may still take snapshots.
+    }
   }
 
   #refuseFailed(): void {
@@ -138,6 +167,7 @@ export class MultipartUpload {
         }),
         { abortSignal: signal },
       );
+      release(Body);
       this.#done.push({ PartNumber, ETag, ...(sha256 !== undefined && { ChecksumSHA256: sha256 }) });
     } catch (error) {
       this.#failed ??= error instanceof Error ? error : new Error(String(error));
