@@ -1,7 +1,7 @@
 import type { PutBody } from './store.ts';
 
 const MIB = 1024 * 1024;
-const FIRST_PART_BYTES = 5 * MIB;
+const FIRST_PART_BYTES = 6 * MIB;
 const PARTS_OF_ONE_SIZE = 1000;
 
 /**
