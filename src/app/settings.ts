@@ -3,7 +3,7 @@ import { createOpener, createSealer, parseIdentityFile } from '../archive/age.ts
 import type { Opener, Sealer } from '../archive/age.ts';
 import { assertSourceName } from '../catalog/ids.ts';
 import { Failure } from '../model/failure.ts';
-import { parseConnectionUrl } from '../postgres/connection-settings.ts';
+import { parseConnectionService, parseConnectionUrl } from '../postgres/connection-settings.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { discoverTools } from '../postgres/tools.ts';
 import type { ClientTools } from '../postgres/tools.ts';
@@ -65,8 +65,10 @@ export class Settings {
     });
   }
 
-  /** A URL as written by the user: `env:NAME` stands for a variable's value. */
+  /** A URL as written by the user: `env:NAME` stands for a variable's value, `service:NAME` for a service of libpq. */
   connection(text: string): ConnectionSettings {
+    const service = /^service:(.+)$/.exec(text)?.[1];
+    if (service !== undefined) return parseConnectionService(service, this.environment);
     const variable = /^env:(\w+)$/.exec(text)?.[1];
     if (variable === undefined) return parseConnectionUrl(text, this.environment);
     const value = this.environment[variable];

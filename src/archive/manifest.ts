@@ -112,6 +112,7 @@ const coverageSchema = z.object({
     'materialized-view',
     'excluded-by-scope',
     'tablespaces',
+    'database-settings',
     'subscriptions',
     'globals-unreadable',
   ]),

@@ -46,7 +46,7 @@ function warnOfPassword(options: GlobalOptions, terminal: Terminal): void {
   );
   if (visible)
     terminal.warn(
-      'a password on the command line stays in the shell’s history; env:NAME or tidemark.yaml keeps it out',
+      'a password on the command line stays in the shell’s history; env:NAME, service:NAME or tidemark.yaml keeps it out',
     );
 }
 

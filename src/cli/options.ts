@@ -16,7 +16,7 @@ export function addCommonOptions(command: Command): Command {
     .option('-c, --config <FILE>', 'configuration file (default: tidemark.yaml, if it is there)')
     .option(
       '--url <URL>',
-      'the source; also env:NAME (default: configuration, DATABASE_URL, SUPABASE_DB_URL)',
+      'the source; also env:NAME or service:NAME (default: configuration, DATABASE_URL, SUPABASE_DB_URL)',
     )
     .option('--source <NAME>', 'name of the source in the repository (default: main)')
     .option('--repository <WHERE>', 'a folder, s3://bucket/prefix, or a name from the configuration')

@@ -1,5 +1,6 @@
 import { Failure } from '../model/failure.ts';
 import { passwordFromFile } from './password-file.ts';
+import { readService } from './service-file.ts';
 
 type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
@@ -61,7 +62,20 @@ const DEFAULT_SILENCE_MS = 60_000;
  * `sslmode=disable` is written out.
  */
 export function parseConnectionUrl(text: string, environment: Environment): ConnectionSettings {
-  const given = parseUrl(text);
+  return settingsOf(parseUrl(text), environment);
+}
+
+/** The same for a service of libpq's connection service file; its parameters stand for the URL's. */
+export function parseConnectionService(name: string, environment: Environment): ConnectionSettings {
+  const given = readService(name, environment);
+  for (const parameter of given.keys()) {
+    if (!(parameter in PARAMETERS))
+      throw invalid(`parameter ${JSON.stringify(parameter)} of service ${name} is not known`, 'remove it');
+  }
+  return settingsOf(given, environment);
+}
+
+function settingsOf(given: ReadonlyMap<string, string>, environment: Environment): ConnectionSettings {
   const value = (name: string): string | undefined => {
     const variable = PARAMETERS[name];
     return (

@@ -64,7 +64,12 @@ export function planRestore(facts: PlanFacts): RestorePlan {
         : manifest.materializedViews.filter((view) => view.populated && inScope(view)),
     rows: tables.reduce((sum, table) => sum + BigInt(table.rows), 0n),
     copyBytes: ranges.reduce((sum, range) => sum + range.copyBytes, 0),
-    storedBytes: ranges.reduce((sum, range) => sum + range.storedBytes, 0),
+    storedBytes:
+      ranges.reduce((sum, range) => sum + range.storedBytes, 0) +
+      // A dump is read as a whole, whatever is wanted of it.
+      manifest.parts
+        .filter((part) => part.role.startsWith('full-'))
+        .reduce((sum, part) => sum + part.sizeBytes, 0),
     notes: [...notes(manifest, selected, scope), ...chosen.notes],
     blockers: [],
   };
@@ -128,8 +133,12 @@ function notes(manifest: Manifest, selected: readonly TableEntry[], scope: Resto
         (entry) =>
           entry.kind === 'role-passwords' ||
           entry.kind === 'large-objects-excluded' ||
+          entry.kind === 'database-settings' ||
+          entry.kind === 'tablespaces' ||
           entry.kind === 'foreign-table',
       )
-      .map((entry) => entry.note),
+      .map((entry) =>
+        entry.objects.length === 0 ? entry.note : `${entry.note} (${entry.objects.slice(0, 5).join(', ')})`,
+      ),
   ];
 }

@@ -168,7 +168,8 @@ function sequenceEntries({ prepared, sequences }: ManifestFacts): SequenceEntry[
 }
 
 function coverage({ request, prepared, parts }: ManifestFacts): Manifest['coverage'] {
-  const noLargeObjects = !parts.some((part) => part.role === 'large-objects' || part.role === 'full-custom');
+  const noLargeObjects = parts.every((part) => part.role === 'schema' || part.role === 'globals');
+  const { databaseSettings, tablespaces } = prepared.facts;
   return [
     ...prepared.selected.coverage,
     {
@@ -176,6 +177,12 @@ function coverage({ request, prepared, parts }: ManifestFacts): Manifest['covera
       objects: [],
       note: 'roles are stored without passwords; set them after a restore',
     },
+    ...some(
+      'database-settings',
+      databaseSettings,
+      'settings made by ALTER DATABASE are not stored; make them again',
+    ),
+    ...some('tablespaces', tablespaces, 'tables of other tablespaces come back in the database’s own'),
     ...(noLargeObjects && (!request.largeObjects || prepared.selected.scope.kind !== 'whole')
       ? [
           {
@@ -186,6 +193,14 @@ function coverage({ request, prepared, parts }: ManifestFacts): Manifest['covera
         ]
       : []),
   ];
+}
+
+function some(
+  kind: Manifest['coverage'][number]['kind'],
+  objects: readonly string[],
+  note: string,
+): Manifest['coverage'] {
+  return objects.length === 0 ? [] : [{ kind, objects: [...objects], note }];
 }
 
 /** Only what shapes COPY text: the rest concerns the source's sessions alone. */

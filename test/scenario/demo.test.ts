@@ -1,15 +1,23 @@
-import { readdirSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { tidemark } from '../support/tidemark.ts';
 
 test('the demo loses data, gets it back, and leaves nothing behind', async () => {
-  const before = left();
-  const { exitCode, stdout, stderr } = await tidemark(['demo', '--scale', '0.002']);
+  // A folder of its own: others on this machine may start servers meanwhile.
+  const TMPDIR = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  chmodSync(TMPDIR, 0o755);
+  const made = new Set<string>();
+  const look = setInterval(() => {
+    for (const name of readdirSync(TMPDIR)) made.add(name.replace(/-\w+$/, ''));
+  }, 20);
+  const { exitCode, stdout, stderr } = await tidemark(['demo', '--scale', '0.002'], { env: { TMPDIR } });
+  clearInterval(look);
   expect(exitCode).toBe(0);
   expect(stderr).toContain('25 of 25 tables are identical');
   expect(stdout).toContain('Your own database');
-  expect(left()).toEqual(before);
+  expect([...made]).toEqual(expect.arrayContaining(['tidemark-demo', 'tidemark-server']));
+  expect(readdirSync(TMPDIR)).toEqual([]);
+  rmSync(TMPDIR, { recursive: true });
 });
-
-const left = (): string[] => readdirSync(tmpdir()).filter((name) => /^tidemark-(demo|server)-/.test(name));

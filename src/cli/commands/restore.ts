@@ -80,8 +80,8 @@ function planDocument(plan: RestorePlan): unknown {
 function planLines(plan: RestorePlan, snapshot: string): string[] {
   return [
     `would restore from snapshot ${snapshot}:`,
-    `  ${formatCount(plan.tables.length)} tables, ${formatCount(plan.rows)} rows, ${formatBytes(plan.copyBytes)} of COPY data`,
-    `  ${formatBytes(plan.storedBytes)} to be read from the repository; roughly ${formatDuration(estimateMs(plan))} where a small server takes ${formatBytes(ROUGH_BYTES_PER_SECOND)}/s`,
+    `  ${formatCount(plan.tables.length)} tables, ${formatCount(plan.rows)} rows${plan.copyBytes === 0 ? '' : `, ${formatBytes(plan.copyBytes)} of COPY data`}`,
+    `  ${formatBytes(plan.storedBytes)} to be read from the repository${estimate(plan)}`,
     `  ${formatCount(plan.preData.length)} definitions before the data, ${formatCount(plan.postData.length)} after it`,
     ...plan.notes.map((note) => `  note: ${note}`),
     ...plan.blockers.map((blocker) => `  BLOCKER: ${blocker}`),
@@ -91,14 +91,16 @@ function planLines(plan: RestorePlan, snapshot: string): string[] {
 /** Rows, indexes, ANALYZE and counts together, as measured with two connections on two cores. */
 const ROUGH_BYTES_PER_SECOND = 70_000_000;
 
-function estimateMs(plan: RestorePlan): number {
-  return (1000 * plan.copyBytes) / ROUGH_BYTES_PER_SECOND;
+function estimate(plan: RestorePlan): string {
+  if (plan.copyBytes === 0) return '';
+  const time = formatDuration((1000 * plan.copyBytes) / ROUGH_BYTES_PER_SECOND);
+  return `; roughly ${time} where a small server takes ${formatBytes(ROUGH_BYTES_PER_SECOND)}/s`;
 }
 
 function reportLines(report: RestoreReport): string[] {
   return [
     `restored snapshot ${report.snapshot}`,
-    `  ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows, ${formatBytes(report.copyBytes)} in ${formatDuration(report.milliseconds)}`,
+    `  ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows${report.copyBytes === 0 ? '' : `, ${formatBytes(report.copyBytes)}`} in ${formatDuration(report.milliseconds)}`,
     '  every row count was checked against the snapshot',
     ...report.notes.map((note) => `  note: ${note}`),
   ];

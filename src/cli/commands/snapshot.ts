@@ -108,7 +108,7 @@ function summaryLines(manifest: Manifest, milliseconds: number): string[] {
     `snapshot ${manifest.id} is complete`,
     `  shows:   ${manifest.server.databaseName} as of ${manifest.instant}`,
     `  holds:   ${formatCount(totals.tables)} tables, ${formatCount(BigInt(totals.rows))} rows`,
-    `  stored:  ${formatBytes(stored)} of ${formatBytes(copied)} COPY data${saved}${manifest.encryptedTo.length > 0 ? ', encrypted' : ''}`,
+    `  stored:  ${formatBytes(stored)}${copied === 0 ? '' : ` of ${formatBytes(copied)} COPY data`}${saved}${manifest.encryptedTo.length > 0 ? ', encrypted' : ''}`,
     `  took:    ${formatDuration(milliseconds)}`,
   ];
 }
