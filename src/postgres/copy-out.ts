@@ -140,7 +140,14 @@ export class CopyOutQuery implements Submittable {
 
   readonly #receive = (chunk: Buffer): void => {
     const messages = this.#messages;
-    const used = this.#frames.push(chunk);
+    let used: number;
+    try {
+      used = this.#frames.push(chunk);
+    } catch (error) {
+      // Thrown here it would end the process: this is an event of the socket, which node-postgres hears too.
+      this.#socket?.destroy(error as Error);
+      return;
+    }
     if (used === chunk.length) return;
     if (this.#messages !== undefined) {
       this.#rest = chunk.subarray(used);

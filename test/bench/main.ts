@@ -230,33 +230,24 @@ async function restores(source: string): Promise<void> {
         await drop(target);
         return result;
       },
-      [`pg_restore -j ${jobs}`]: async () => {
-        const target = await newDatabase(server);
-        const started = performance.now();
-        await execa(
-          stock.pgRestore,
-          ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
-          { env: environment(target), extendEnv: false },
-        );
-        const milliseconds = performance.now() - started;
-        await drop(target);
-        return { milliseconds };
-      },
-      [`pg_restore -j ${jobs}, then ANALYZE`]: async () => {
-        const target = await newDatabase(server);
-        const started = performance.now();
-        await execa(
-          stock.pgRestore,
-          ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
-          { env: environment(target), extendEnv: false },
-        );
-        await sql(target, 'ANALYZE');
-        const milliseconds = performance.now() - started;
-        await drop(target);
-        return { milliseconds };
-      },
+      [`pg_restore -j ${jobs}`]: () => stockRestore({ analyze: false }),
+      [`pg_restore -j ${jobs}, then ANALYZE`]: () => stockRestore({ analyze: true }),
     }),
   );
+}
+
+async function stockRestore(options: { readonly analyze: boolean }): Promise<Measured> {
+  const target = await newDatabase(server);
+  const started = performance.now();
+  await execa(
+    stock.pgRestore,
+    ['-j', jobs, '-d', new URL(target).pathname.slice(1), join(folder, 'for-restore.dump')],
+    { env: environment(target), extendEnv: false },
+  );
+  if (options.analyze) await sql(target, 'ANALYZE');
+  const milliseconds = performance.now() - started;
+  await drop(target);
+  return { milliseconds };
 }
 
 interface Measured {

@@ -23,6 +23,7 @@ import { startS3 } from '../support/s3.ts';
 import type { TestS3 } from '../support/s3.ts';
 import { tcpProxy } from '../support/tcp-proxy.ts';
 import { start, temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
+import { until } from '../support/until.ts';
 
 let server: ThrowawayServer;
 let source: string;
@@ -38,9 +39,6 @@ afterAll(async () => {
 });
 
 const PASS: Fault = { kind: 'pass' };
-const until = async (holds: () => Promise<boolean> | boolean): Promise<void> => {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
-};
 
 async function bucketBehindProxy() {
   const proxy = await faultProxy(s3.endpoint);
@@ -141,37 +139,44 @@ async function behindNetwork(url: string) {
   return { network, url: through.href };
 }
 
-test('I 32: the network to the source goes silent in the middle of a snapshot: source.lost, nothing left', async () => {
-  const long = await newDatabase(server);
-  await sql(
-    long,
-    'CREATE TABLE t AS SELECT n, repeat(md5(n::text), 30) AS v FROM generate_series(1, 600000) n',
-  );
-  const { network, url } = await behindNetwork(long);
-  await using silent = network;
-  await using folder = await temporaryFolder();
-  const running = start(['snapshot', '--url', url, '--repository', folder.path, '--compression', 'gzip']);
-  await until(
-    async () =>
-      (
-        await rows(
-          long,
-          "SELECT FROM pg_stat_activity WHERE application_name = 'tidemark snapshot' AND query LIKE 'COPY%' AND state = 'active'",
-        )
-      ).length > 0,
-  );
-  silent.silence();
-  const { exitCode, stderr } = await running;
-  expect(stderr).toContain('source.lost');
-  expect(exitCode).toBe(6);
-  const files = readdirSync(folder.path, { recursive: true, withFileTypes: true });
-  expect(
-    files
-      .filter((entry) => entry.isFile())
-      .map((entry) => entry.name)
-      .sort(),
-  ).toEqual(['repository.json', 'source.json']);
-});
+test.each([
+  ['goes silent', 'silence', 'source.lost'],
+  ['turns into noise', 'mangle', 'source.'],
+] as const)(
+  'I 32: the network to the source %s in the middle of a snapshot: an end with its code, nothing left',
+  async (_, what, code) => {
+    const long = await newDatabase(server);
+    await sql(
+      long,
+      'CREATE TABLE t AS SELECT n, repeat(md5(n::text), 30) AS v FROM generate_series(1, 600000) n',
+    );
+    const { network, url } = await behindNetwork(long);
+    await using breaking = network;
+    await using folder = await temporaryFolder();
+    const running = start(['snapshot', '--url', url, '--repository', folder.path, '--compression', 'gzip']);
+    await until(
+      async () =>
+        (
+          await rows(
+            long,
+            "SELECT FROM pg_stat_activity WHERE application_name = 'tidemark snapshot' AND query LIKE 'COPY%' AND state = 'active'",
+          )
+        ).length > 0,
+    );
+    breaking[what]();
+    const { exitCode, stderr } = await running;
+    expect(stderr).toContain(`code:   ${code}`);
+    expect(stderr).not.toContain('    at ');
+    expect(exitCode).toBe(6);
+    const files = readdirSync(folder.path, { recursive: true, withFileTypes: true });
+    expect(
+      files
+        .filter((entry) => entry.isFile())
+        .map((entry) => entry.name)
+        .sort(),
+    ).toEqual(['repository.json', 'source.json']);
+  },
+);
 
 test('I 32: the network to the target goes silent in the middle of a restore: target.lost, and it goes on later', async () => {
   await using folder = await temporaryFolder();

@@ -13,6 +13,7 @@ import {
   testServer,
 } from '../support/postgres.ts';
 import { start, temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
+import { until } from '../support/until.ts';
 
 let server: ThrowawayServer;
 let source: string;
@@ -22,9 +23,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => server[Symbol.asyncDispose]());
 
-const until = async (holds: () => Promise<boolean> | boolean): Promise<void> => {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
-};
 const files = (path: string): string[] => {
   const entries = readdirSync(path, { recursive: true, withFileTypes: true });
   return entries

@@ -6,11 +6,14 @@ export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** From now on nothing is passed on, in either direction, on any connection, old or new; none is closed. */
   silence(): void;
+  /** From now on whatever the server says arrives as zeros. */
+  mangle(): void;
 }
 
 /** A network between a client and a server on this machine, which can go silent as networks and poolers do. */
 export async function tcpProxy(port: number): Promise<TcpProxy> {
   let silent = false;
+  let mangled = false;
   const sockets = new Set<Socket>();
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
@@ -21,6 +24,7 @@ export async function tcpProxy(port: number): Promise<TcpProxy> {
       sockets.add(from);
       from.on('data', (chunk: Buffer) => {
         if (silent) return;
+        if (mangled && from === far) chunk.fill(0);
         if (to.write(chunk)) return;
         from.pause();
         to.once('drain', () => from.resume());
@@ -35,6 +39,7 @@ export async function tcpProxy(port: number): Promise<TcpProxy> {
   return {
     port: (server.address() as AddressInfo).port,
     silence: () => (silent = true),
+    mangle: () => (mangled = true),
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();
       server.close();
