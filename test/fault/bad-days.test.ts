@@ -163,6 +163,11 @@ test.each([
           )
         ).length > 0,
     );
+    // The stock tools come first, and end with words of their own.
+    const names = (): string[] => readdirSync(folder.path, { recursive: true, encoding: 'utf8' });
+    await until(() =>
+      ['schema.dump', 'globals.sql'].every((name) => names().some((path) => path.endsWith(name))),
+    );
     breaking[what]();
     const { exitCode, stderr } = await running;
     expect(stderr).toContain(`code:   ${code}`);
