@@ -10,6 +10,10 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'supabase_admin')
               WHERE NOT t.tgisinternal) AS "triggers",
        ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || p.polname
                FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace) AS "policies",
+       ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE n.nspname !~ '^pg_') AS "relations",
+       ARRAY(SELECT DISTINCT n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+              WHERE n.nspname !~ '^pg_') AS "functions",
        -- Whom ALTER ... OWNER TO may name. Before 16 every membership allows SET ROLE.
        ARRAY(SELECT rolname::text FROM pg_roles
               WHERE pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)) AS "owners";

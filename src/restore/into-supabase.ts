@@ -17,6 +17,9 @@ export interface ProjectFacts {
   readonly triggers: readonly string[];
   /** `schema.table policy` */
   readonly policies: readonly string[];
+  /** `schema.name` of tables, views, sequences and indexes, and of functions, in every schema. */
+  readonly relations: readonly string[];
+  readonly functions: readonly string[];
   /** Roles that the restoring one may give objects to. */
   readonly owners: readonly string[];
 }
@@ -64,8 +67,10 @@ export function planIntoSupabase(
   };
 }
 
-/** The owner stands last in an entry's text. */
-const OWNER = /\n*^ALTER [A-Z ]+ .* OWNER TO [^\n]*;\s*$/m;
+/** The owner stands last in an entry's text; a function's body may hold such a line before it. */
+const OWNER = /\n+ALTER [A-Z ]+ [^\n]* OWNER TO [^\n]*;\s*$/;
+const RELATIONS = new Set(['TABLE', 'VIEW', 'MATERIALIZED VIEW', 'SEQUENCE', 'FOREIGN TABLE', 'INDEX']);
+const FUNCTIONS = new Set(['FUNCTION', 'PROCEDURE', 'AGGREGATE']);
 const SATELLITE = new Set(['COMMENT', 'SECURITY LABEL', 'ACL']);
 
 class Fitting {
@@ -73,6 +78,8 @@ class Fitting {
   readonly #leftOut = new Set<number>();
   readonly #others = new Set<string>();
   readonly #grants: string[] = [];
+  /** What a user has made in the platform's schemas, where a project's user may make nothing any more. */
+  readonly #lacking: string[] = [];
 
   constructor(facts: ProjectFacts) {
     this.#facts = facts;
@@ -84,6 +91,8 @@ class Fitting {
     if (entry.type === 'SCHEMA' && !isPlatformSchema(entry.name) && this.#isThere(entry)) return [];
     if (this.#isThere(entry)) {
       this.#leftOut.add(entry.dumpId);
+      if (this.#isLacking(entry))
+        this.#lacking.push(`${entry.type.toLowerCase()} ${entry.schema}.${entry.name}`);
       return [];
     }
     if (/^SET SESSION AUTHORIZATION /m.test(entry.sql) && entry.type === 'ACL') {
@@ -99,7 +108,10 @@ class Fitting {
   notes(): string[] {
     return [
       ...(this.#leftOut.size > 0
-        ? [`${this.#leftOut.size} definitions that Supabase makes itself are left as they are in the project`]
+        ? [`${this.#leftOut.size} definitions in Supabase’s own schemas are left as they are in the project`]
+        : []),
+      ...(this.#lacking.length > 0
+        ? [`the project lacks, and nothing may be made there by its user: ${this.#lacking.join(', ')}`]
         : []),
       ...(this.#others.size > 0
         ? [`objects of ${[...this.#others].sort().join(', ')} will belong to the role that restores`]
@@ -108,6 +120,12 @@ class Fitting {
         ? [`privileges granted by other roles are left out: ${this.#grants.slice(0, 5).join(', ')}`]
         : []),
     ];
+  }
+
+  #isLacking({ type, schema, name }: SchemaEntry): boolean {
+    if (RELATIONS.has(type)) return !this.#facts.relations.includes(`${schema}.${name}`);
+    // The list has a function's arguments in its name; of those with one name, any will do.
+    return FUNCTIONS.has(type) && !this.#facts.functions.includes(`${schema}.${name.replace(/\(.*$/s, '')}`);
   }
 
   #isThere(entry: SchemaEntry): boolean {

@@ -135,7 +135,8 @@ async function runDump(
   request.onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
   await restoreDump(request, { plan, targetMajor });
   if (request.scope.part !== 'schema-only') {
-    await setSequences(first, plan.sequences);
+    // All of a dump brings its own positions; of a part, they are not in pg_restore's selection.
+    if (!isWhole(request)) await setSequences(first, plan.sequences);
     request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
     await analyze(connections, plan.tables, request.signal);
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });

@@ -88,7 +88,7 @@ test('it comes back into another project, by its user alone: rows, triggers, pol
   const restore = ['restore', ...common, '--target', target.url, '--globals'];
   const before = await content(target.url, 'vault.secrets');
   const plan = await tidemark([...restore, '--dry-run']);
-  expect(plan.stdout).toContain('definitions that Supabase makes itself');
+  expect(plan.stdout).toContain('definitions in Supabase’s own schemas');
   // --globals has made no role yet: the plan says what is missing, and changed nothing.
   expect(plan.stdout).toContain('reporting');
   expect(await content(target.url, 'auth.users')).toBeNull();

@@ -14,6 +14,8 @@ const FACTS: ProjectFacts = {
   triggers: ['storage.objects touch'],
   policies: [],
   owners: ['postgres'],
+  relations: ['auth.users'],
+  functions: [],
 };
 
 let ids = 0;
@@ -119,4 +121,31 @@ test('rows of the platform’s tables go into what is there, unless they are som
     'auth.users',
   );
   expect(planIntoSupabase(plan([]), FACTS, manifest('supabase', 'pg_dump')).blockers[0]).toContain('copy');
+});
+
+test('only the last statement names the owner: a body that holds such a line keeps it', () => {
+  const body = 'CREATE FUNCTION f() AS $$\nALTER TABLE t OWNER TO someone;\n$$;';
+  const sql = `${body}\n\n\nALTER FUNCTION public.f() OWNER TO "some one";`;
+  const result = planIntoSupabase(
+    plan([entry('FUNCTION', 'f()', 'public', { owner: 'some one', sql })]),
+    FACTS,
+    manifest('supabase'),
+  );
+  expect(result.preData[0]?.sql).toBe(body);
+});
+
+test('what users made in the platform’s schemas and the project lacks is named', () => {
+  const left = [
+    entry('TABLE', 'users', 'auth'),
+    entry('INDEX', 'users_by_name', 'auth'),
+    entry('FUNCTION', 'uid()', 'auth'),
+    entry('FUNCTION', 'mine(integer, text)', 'storage'),
+    entry('VIEW', 'recent', 'auth'),
+  ];
+  const facts = { ...FACTS, relations: ['auth.users'], functions: ['auth.uid'] };
+  const { preData, notes } = planIntoSupabase(plan(left), facts, manifest('supabase'));
+  expect(preData).toEqual([]);
+  const note = notes.find((line) => line.includes('lacks'));
+  expect(note).toContain('index auth.users_by_name, function storage.mine(integer, text), view auth.recent');
+  expect(note).not.toContain('uid');
 });
