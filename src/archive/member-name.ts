@@ -1,6 +1,9 @@
 import { compressionSuffix } from './compression.ts';
 import type { Compression } from './manifest.ts';
 
+/** COPY bytes in one part: bounds memory, and what a reader must hold to check a digest. */
+export const PART_BYTES = 4 * 1024 * 1024;
+
 interface NameFacts {
   readonly table: number;
   readonly schema: string;

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { pack } from 'tar-stream';
 import type { Pack } from 'tar-stream';
+import { release } from './external-memory.ts';
 
 const BLOCK_BYTES = 512;
 /** Two zero blocks end an archive (POSIX pax, "ustar Interchange Format"). */
@@ -8,12 +9,14 @@ const END_BYTES = 2 * BLOCK_BYTES;
 
 /**
  * Writes a tar archive as a stream and knows where each member's content lies. `body` is to be read at once,
- * by a store's put; `add` resolves when the reader has taken the bytes or has room for them.
+ * by a store's put, which is done with a chunk when it asks for the next; `add` resolves when the reader has taken the
+ * bytes or has room for them.
  */
 export class TarWriter {
   readonly body: AsyncIterable<Uint8Array>;
   readonly #pack: Pack;
   readonly #modified: Date;
+  readonly #contents = new Set<Uint8Array>();
   #position = 0;
   #emitted = 0;
   #error: Error | undefined;
@@ -25,7 +28,10 @@ export class TarWriter {
     this.body = this.#count();
   }
 
-  /** Appends a member. Offset of its first content byte in the archive. */
+  /**
+   * Appends a member. Offset of its first content byte in the archive. The content's memory is released when it was
+   * read.
+   */
   async add(name: string, content: Uint8Array): Promise<{ readonly offset: number }> {
     if (!/^[\x21-\x7e]{1,99}$/.test(name)) throw new TypeError('a member’s name fits no plain tar header');
     if (this.#error !== undefined) throw this.#error;
@@ -50,6 +56,7 @@ export class TarWriter {
       });
       // Its own error is the pack's, told by the callback; unheard it would end the process.
       entry.on('error', () => undefined);
+      this.#contents.add(content);
       entry.end(content);
     });
     return { offset };
@@ -77,6 +84,8 @@ export class TarWriter {
     for await (const chunk of this.#pack as AsyncIterable<Uint8Array>) {
       this.#emitted += chunk.length;
       yield chunk;
+      // Not a header or padding, which tar-stream uses again.
+      if (this.#contents.delete(chunk)) release(chunk);
     }
   }
 }

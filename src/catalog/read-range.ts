@@ -1,5 +1,6 @@
 import type { Opener } from '../archive/age.ts';
 import { decodePart } from '../archive/codec.ts';
+import type { CodecThreads } from '../archive/codec-threads.ts';
 import { sha256Hex } from '../archive/digest.ts';
 import { release } from '../archive/external-memory.ts';
 import type { Compression } from '../archive/manifest.ts';
@@ -13,6 +14,8 @@ export interface ReadHow {
   readonly keyOf: (name: string) => string;
   readonly compression: Compression;
   readonly opener: Opener | undefined;
+  /** Without them, libuv's threads do the work. */
+  readonly threads?: CodecThreads;
   readonly signal: AbortSignal;
 }
 
@@ -66,8 +69,7 @@ async function decode(part: LocatedMember, stored: Buffer, how: ReadHow): Promis
       facts: { object: part.archive, member: part.name },
     });
   }
-  const { compression, opener } = how;
-  const decoded = await decodePart(stored, { compression, opener, copyBytes: part.copyBytes });
+  const decoded = await decodePart(stored, { ...how, copyBytes: part.copyBytes });
   if (decoded.buffer !== stored.buffer) release(stored);
   return decoded;
 }

@@ -3,7 +3,10 @@ import type { Connection as PgConnection, Submittable } from 'pg';
 import { CopyFrames } from './copy-frames.ts';
 import { ReceiveSocket } from './receive-socket.ts';
 
-/** Buffers that a COPY fills and its reader gives back: at most `most` of `bytes` each are ever made. */
+/**
+ * Buffers that a COPY fills and its reader gives back: at most `most` of `bytes` each are ever made. They are shared
+ * with the threads that compress.
+ */
 export class CopyBuffers {
   readonly bytes: number;
   readonly #most: number;
@@ -22,7 +25,7 @@ export class CopyBuffers {
     if (free !== undefined) return free;
     if (this.#made < this.#most) {
       this.#made += 1;
-      return Buffer.allocUnsafeSlow(this.bytes);
+      return Buffer.from(new SharedArrayBuffer(this.bytes));
     }
     this.#waiting = whenFree;
     return undefined;

@@ -1,3 +1,4 @@
+import { CodecThreads } from '../archive/codec-threads.ts';
 import { keys } from '../catalog/keys.ts';
 import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
@@ -39,6 +40,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const request = { ...staged.request, signal };
   const { plan: fromRepository, index } = await planOf(request);
   await using run = new AsyncDisposableStack();
+  const read = readHow(request, run.use(new CodecThreads({ jobs: request.jobs })));
   const [watcher, ...connections] = await openConnections(request, run);
   const [first] = connections;
   if (watcher !== undefined) {
@@ -48,7 +50,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
   if (isInPlace(request))
-    return await restoreInPlace(request, { plan: fromRepository, index, connections, first, started });
+    return await restoreInPlace(request, { plan: fromRepository, index, read, connections, first, started });
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
   const { progress, plan } = await begin(request, fromRepository, first);
   if (request.manifest.engine === 'pg_dump')
@@ -63,11 +65,11 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
   if (existing.length > 0) {
     await phases.run('data of the platform’s tables', existing.length, () =>
-      loadOnce(first, request, { tables: existing, index, read: readHow(request), onRange, progress }),
+      loadOnce(first, request, { tables: existing, index, read, onRange, progress }),
     );
   }
   await phases.run('data', plan.tables.length, () =>
-    load(request, { plan, index, progress, connections, post, onRange }),
+    load(request, { plan, index, read, progress, connections, post, onRange }),
   );
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
@@ -151,6 +153,7 @@ async function restoreInPlace(
   work: {
     readonly plan: RestorePlan;
     readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+    readonly read: ReadHow;
     readonly connections: readonly Connection[];
     readonly first: Connection;
     readonly started: number;
@@ -166,7 +169,7 @@ async function restoreInPlace(
   await loadInPlace(first, request, {
     tables: plan.tables,
     index,
-    read: readHow(request),
+    read: work.read,
     onRange: counter(request, plan),
   });
   if (request.scope.tables.length + request.scope.schemas.length === 0)
@@ -197,6 +200,7 @@ function load(
   work: {
     readonly plan: RestorePlan;
     readonly index: ReadonlyMap<number, readonly StoredRange[]>;
+    readonly read: ReadHow;
     readonly progress: RestoreProgress;
     readonly connections: readonly Connection[];
     readonly post: PostData;
@@ -209,7 +213,7 @@ function load(
     manifest: request.manifest,
     progress,
     signal: request.signal,
-    read: readHow(request),
+    read: work.read,
     onRange,
   });
   const below = tablesBelow(plan.preData, plan.tables);
@@ -220,8 +224,9 @@ function load(
   return shareOut(work.connections, [...units.tasks, ...indexes], request.signal);
 }
 
-function readHow({ repository, manifest, opener, signal }: RestoreRequest): ReadHow {
+function readHow({ repository, manifest, opener, signal }: RestoreRequest, threads: CodecThreads): ReadHow {
   return {
+    threads,
     store: repository.store,
     keyOf: (name) => keys.snapshotObject(manifest.source, manifest.id, name),
     compression: manifest.compression,

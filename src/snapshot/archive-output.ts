@@ -42,14 +42,18 @@ export class ArchiveOutput {
     this.#options = options;
   }
 
-  /** Appends a member; resolves when the archive took it, which is where back-pressure comes from. */
+  /**
+   * Appends a member; resolves when the archive took it, which is where back-pressure comes from. The content is the
+   * archive's then: its memory is released when it was read.
+   */
   async add(member: Omit<Member, 'offset' | 'sizeBytes' | 'rows'>, stored: Buffer): Promise<void> {
     if (this.#open !== undefined && this.#open.sizeBytes >= this.#options.rollBytes)
       await this.#close(this.#open);
     const archive = (this.#open ??= this.#start());
+    const sizeBytes = stored.length;
     const { offset } = await orWhyUploadFailed(archive, () => archive.tar.add(member.name, stored));
-    archive.members.push({ ...member, offset, sizeBytes: stored.length });
-    archive.sizeBytes = offset + stored.length;
+    archive.members.push({ ...member, offset, sizeBytes });
+    archive.sizeBytes = offset + sizeBytes;
   }
 
   /** Marks the member added last as its range's last one. */

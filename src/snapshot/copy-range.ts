@@ -2,8 +2,9 @@ import { encodePart } from '../archive/codec.ts';
 import { streamCheck } from '../archive/copy-stream-check.ts';
 import { sha256Hex } from '../archive/digest.ts';
 import type { Sealer } from '../archive/age.ts';
+import type { CodecThreads } from '../archive/codec-threads.ts';
 import type { Compression, Manifest } from '../archive/manifest.ts';
-import { memberName } from '../archive/member-name.ts';
+import { PART_BYTES, memberName } from '../archive/member-name.ts';
 import { Failure } from '../model/failure.ts';
 import type { Connection, CopyReceived } from '../postgres/connection.ts';
 import { CopyBuffers } from '../postgres/copy-out.ts';
@@ -11,8 +12,6 @@ import type { ArchiveOutput } from './archive-output.ts';
 import { copyOutStatement } from './copy-statement.ts';
 import type { PlannedRange } from './plan.ts';
 
-/** COPY bytes in one part: bounds memory, and what a reader must hold to check a digest. */
-const PART_BYTES = 4 * 1024 * 1024;
 /** Parts being compressed or written at once by one worker. */
 const PARTS_IN_FLIGHT = 2;
 
@@ -26,6 +25,7 @@ export interface CopyHow {
   readonly encoding: string;
   readonly compression: Compression;
   readonly sealer: Sealer | undefined;
+  readonly threads: CodecThreads;
 }
 
 export interface CopiedRange {

@@ -1,3 +1,4 @@
+import { CodecThreads } from '../archive/codec-threads.ts';
 import { keys } from '../catalog/keys.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { ArchiveOutput } from './archive-output.ts';
@@ -22,6 +23,7 @@ export async function copyTables(request: SnapshotRequest, prepared: Prepared): 
   const progress = new Progress(request, Number(plan.totalBytes));
   const tables = new Map<number, CopiedRange>(plan.tables.map((table) => [table.number, NOTHING]));
   const keeper = turns(prepared.keeper);
+  await using threads = new CodecThreads({ jobs: plan.jobs });
   let archives = 0;
 
   const worker = async (): Promise<readonly FinishedArchive[]> => {
@@ -40,7 +42,7 @@ export async function copyTables(request: SnapshotRequest, prepared: Prepared): 
         connection,
         output,
         keeper,
-        how: { ...request, encoding: prepared.facts.encoding },
+        how: { ...request, encoding: prepared.facts.encoding, threads },
         signal: request.signal,
         next: () => (request.signal.aborted ? undefined : queue.next().value),
         onBytes: (bytes) => progress.received(bytes),

@@ -16,21 +16,24 @@ export function partBytes(number: number): number {
 
 /** Cuts a body into parts of the size that is asked for now; the last one is shorter. */
 export async function* inParts(body: PutBody, sizeNow: () => number): AsyncGenerator<Buffer> {
-  let waiting: Uint8Array[] = [];
-  let size = 0;
+  if (body instanceof Uint8Array && body.length <= sizeNow()) {
+    if (body.length > 0) yield Buffer.from(body.buffer, body.byteOffset, body.length);
+    return;
+  }
+  let part: Buffer | undefined;
+  let filled = 0;
   for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-    let rest = chunk;
-    while (size + rest.length >= sizeNow()) {
-      const taken = sizeNow() - size;
-      yield Buffer.concat([...waiting, rest.subarray(0, taken)]);
-      rest = rest.subarray(taken);
-      waiting = [];
-      size = 0;
-    }
-    if (rest.length > 0) {
-      waiting.push(rest);
-      size += rest.length;
+    for (let at = 0; at < chunk.length;) {
+      part ??= Buffer.allocUnsafeSlow(sizeNow());
+      const taken = Math.min(part.length - filled, chunk.length - at);
+      part.set(chunk.subarray(at, at + taken), filled);
+      at += taken;
+      filled += taken;
+      if (filled < part.length) break;
+      yield part;
+      part = undefined;
+      filled = 0;
     }
   }
-  if (size > 0) yield Buffer.concat(waiting);
+  if (part !== undefined) yield part.subarray(0, filled);
 }

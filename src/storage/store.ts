@@ -17,7 +17,7 @@ export interface Store {
 
   /**
    * Writes an object of unknown length unless the key exists. `differs` means that another object holds the
-   * key; it stays as it is. The body is read once.
+   * key; it stays as it is. The body is read once; a chunk of it is valid until the next one is asked for.
    */
   putIfAbsent(key: string, body: PutBody, options: PutOptions): Promise<PutResult>;
 

@@ -39,6 +39,22 @@ export function storeSuite(fresh: () => Promise<Store>): void {
     },
   );
 
+  test('a chunk of a body may be filled anew once the next one is asked for', async () => {
+    const store = await fresh();
+    const bytes = randomBytes(15_000_001);
+    const reused = Buffer.alloc(700_001);
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of chunks(bytes, reused.length)) {
+        reused.set(chunk);
+        yield reused.subarray(0, chunk.length);
+        reused.fill(0);
+      }
+    };
+    const put = await store.putIfAbsent('object', body(), { signal });
+    expect(put).toEqual({ outcome: 'created', sizeBytes: bytes.length, sha256: sha256Hex(bytes) });
+    expect((await read(store, 'object')).equals(bytes)).toBe(true);
+  });
+
   test.for([10, 20_000_000])(
     'P2: a second put of %i bytes is same or differs, and overwrites nothing',
     async (size) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodePart, encodePart } from '../../../src/archive/codec.ts';
+import { lend } from '../../../src/archive/external-memory.ts';
 import { sha256Hex } from '../../../src/archive/digest.ts';
 import type { Member } from '../../../src/archive/manifest.ts';
 import { decodeMemberList, encodeMemberList } from '../../../src/archive/member-list.ts';
@@ -151,11 +152,11 @@ test('tar reads what the writer wrote, at the offsets that it told', async () =>
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-tar-'));
   try {
     const writer = new TarWriter({ modified: new Date('2026-11-24T00:00:00Z') });
-    const archive = Array.fromAsync(writer.body);
+    const archive = Array.fromAsync(writer.body, (chunk) => Buffer.from(chunk));
     const contents = [0, 1, 511, 512, 513, 3_000_000].map((size) => Buffer.alloc(size, size % 251));
     const offsets: number[] = [];
     for (const [index, content] of contents.entries()) {
-      offsets.push((await writer.add(`data/00001-t/00000${index}.0000.copy`, content)).offset);
+      offsets.push((await writer.add(`data/00001-t/00000${index}.0000.copy`, Buffer.from(content))).offset);
     }
     const { sizeBytes } = await writer.finish();
     const bytes = Buffer.concat(await archive);
@@ -173,6 +174,24 @@ test('tar reads what the writer wrote, at the offsets that it told', async () =>
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('the writer gives lent contents back when they were read, and not before', async () => {
+  const memory = new SharedArrayBuffer(600_000);
+  const writer = new TarWriter({ modified: new Date() });
+  const chunks = writer.body[Symbol.asyncIterator]();
+  let back = 0;
+  const content = lend(memory, 600_000, () => (back += 1));
+  content.fill('x');
+  const added = writer.add('data/00001-t/000000.0000.copy', content);
+  let seen = 0;
+  for (let next = await chunks.next(); seen < 512 + 600_000; next = await chunks.next()) {
+    expect(back).toBe(0);
+    seen += (next.value as Uint8Array).length;
+  }
+  await added;
+  expect(back).toBe(1);
+  writer.abort(new Error('enough'));
 });
 
 test('a reader that stops ends the writer', async () => {
