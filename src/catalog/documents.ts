@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
-import { FORMAT_VERSION } from '../archive/manifest.ts';
+import { parseDocument } from '../archive/document.ts';
 import { Failure } from '../model/failure.ts';
 import type { Store } from '../storage/store.ts';
 
@@ -38,28 +38,6 @@ export async function readDocument<T>(
   };
 }
 
-function parseDocument<T>(bytes: Uint8Array, key: string, schema: z.ZodType<T>): T {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new Failure('integrity.format', `${key} is not JSON`, { facts: { object: key }, cause });
-  }
-  refuseNewer(json, key);
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) {
-    const where = parsed.error.issues[0]?.path.join('.') ?? '';
-    throw new Failure(
-      'integrity.format',
-      `${key} is not what format version ${FORMAT_VERSION} says, at ${where}`,
-      {
-        facts: { object: key, at: where },
-      },
-    );
-  }
-  return parsed.data;
-}
-
 /** The bytes that `writeDocument` stores: readable by people, stable order, a final newline. */
 export function encodeDocument(document: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(document, undefined, 1)}\n`, 'utf8');
@@ -82,18 +60,4 @@ export async function readSmallObject(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-function refuseNewer(json: unknown, key: string): void {
-  const version: unknown =
-    typeof json === 'object' && json !== null && 'formatVersion' in json ? json.formatVersion : undefined;
-  if (typeof version === 'number' && version > FORMAT_VERSION) {
-    throw new Failure(
-      'repository.newer_format',
-      `${key} has format version ${version}; this program knows ${FORMAT_VERSION}`,
-      {
-        facts: { object: key, formatVersion: version },
-      },
-    );
-  }
 }

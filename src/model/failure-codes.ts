@@ -49,6 +49,11 @@ export const FAILURE_CODES = {
     remedy: 'the connection was lost; take the snapshot again when the server is back',
   },
   'source.error': { exit: 6, remedy: 'see the SQLSTATE and the message' },
+  'source.protocol': {
+    exit: 6,
+    remedy:
+      'the server sent changes that this version does not understand; nothing was stored after them: update tidemark, or report this',
+  },
   'source.unsupported': { exit: 6, remedy: 'PostgreSQL 14 to 18 are supported' },
 
   'target.unreachable': {
@@ -127,6 +132,11 @@ export const FAILURE_CODES = {
   'integrity.format': {
     exit: 9,
     remedy: 'the object is not what the format says; restore from another snapshot or repository',
+  },
+  'integrity.chain': {
+    exit: 9,
+    remedy:
+      'a segment is missing, out of order, or of another stream; restore a point before it, or from another repository',
   },
   'integrity.row_count': {
     exit: 9,

@@ -8,7 +8,7 @@ const SRC = fileURLToPath(new URL('../../src', import.meta.url));
 /** DESIGN's floors, low to high. A room imports rooms of lower floors only, never sideways. */
 const FLOORS: readonly (readonly string[])[] = [
   ['model'],
-  ['runtime', 'archive'],
+  ['runtime', 'pgoutput', 'archive'],
   ['storage', 'postgres'],
   ['catalog', 'server'],
   ['verify'],
