@@ -3,7 +3,7 @@ import { Failure } from '../model/failure.ts';
 /** Length of the message (uint32), flags. */
 export const RECORD_HEADER_BYTES = 5;
 /** The message was in force when the run (or part) began; the server sent it earlier in its session. */
-export const FLAG_IN_FORCE = 1;
+const FLAG_IN_FORCE = 1;
 
 export interface StoredRecord {
   readonly inForce: boolean;

@@ -47,7 +47,9 @@ export class RelationUse {
   /** Counts the run and its parts. */
   #container = 1;
   #preamble: Buffer[] = [];
-  readonly #preambleTypes = new Set<number>();
+  /** Whose Type message stands in front of the container, or somewhere among its records. */
+  readonly #typesInFront = new Set<number>();
+  readonly #typesWithin = new Set<number>();
   #transaction = 1;
   #touched: Used[] = [];
   #last: Used | undefined;
@@ -69,9 +71,14 @@ export class RelationUse {
     const used = this.#add(oid);
     used.describedIn = this.#transaction;
     used.presentIn = this.#container;
-    this.#needTypes(used.described);
+    this.#putTypes(used.described, this.#typesWithin);
     this.#touch(used);
     this.#last = undefined;
+  }
+
+  /** A Type message is the next record. */
+  describeType(oid: number): void {
+    this.#typesWithin.add(oid);
   }
 
   /** Hands out the transaction's rows, adds them to the totals, and begins the next one. Number of rows handed out. */
@@ -97,7 +104,8 @@ export class RelationUse {
   takePreamble(): Buffer[] {
     const taken = this.#preamble;
     this.#preamble = [];
-    this.#preambleTypes.clear();
+    this.#typesInFront.clear();
+    this.#typesWithin.clear();
     this.#container += 1;
     this.#last = undefined;
     return taken;
@@ -120,8 +128,8 @@ export class RelationUse {
       describedIn: describedHere ? this.#transaction : 0,
       presentIn: this.#container,
     };
-    this.#needTypes(used.described);
-    if (!describedHere) this.#preamble.push(used.described.raw);
+    if (describedHere) this.#putTypes(used.described);
+    else this.#putInFront(used.described);
     this.#used.set(used.described.relation.oid, used);
     this.#touched.push(used);
   }
@@ -130,8 +138,7 @@ export class RelationUse {
     const used = this.#used.get(oid) ?? this.#add(oid);
     if (used.presentIn !== this.#container) {
       used.presentIn = this.#container;
-      this.#needTypes(used.described);
-      this.#preamble.push(used.described.raw);
+      this.#putInFront(used.described);
     }
     this.#last = used;
     this.#lastOid = oid;
@@ -159,10 +166,16 @@ export class RelationUse {
     this.#touched.push(used);
   }
 
-  #needTypes(described: DescribedRelation): void {
+  #putInFront(described: DescribedRelation): void {
+    this.#putTypes(described);
+    this.#preamble.push(described.raw);
+  }
+
+  /** Those among the records serve only relations that are described there. */
+  #putTypes(described: DescribedRelation, known?: ReadonlySet<number>): void {
     for (const type of described.types) {
-      if (this.#preambleTypes.has(type.oid)) continue;
-      this.#preambleTypes.add(type.oid);
+      if (this.#typesInFront.has(type.oid) || known?.has(type.oid) === true) continue;
+      this.#typesInFront.add(type.oid);
       this.#preamble.push(type.raw);
     }
   }

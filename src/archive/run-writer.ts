@@ -43,6 +43,7 @@ interface WriterOptions {
 const INSERT = 0x49;
 const UPDATE = 0x55;
 const MESSAGE = 0x4d;
+const RELATION = 0x52;
 const TRUNCATES = 3;
 
 /**
@@ -86,6 +87,11 @@ export class RunWriter {
     return this.#buffer.openBytes;
   }
 
+  /** Where `takeRun` would end. */
+  get end(): Lsn {
+    return this.#to;
+  }
+
   get transactions(): number {
     return this.#columns.count;
   }
@@ -113,13 +119,14 @@ export class RunWriter {
     this.#buffer.append(message);
   }
 
-  /** A Relation message, which is in force already. */
+  /** A Relation or Type message, which is in force already. */
   describe(message: Buffer, oid: number): void {
-    this.#use.describe(oid);
+    if (message[0] === RELATION) this.#use.describe(oid);
+    else this.#use.describeType(oid);
     this.#buffer.append(message);
   }
 
-  /** Type, Origin, transactional message. What belongs to no transaction is nothing that a restore brings back. */
+  /** Origin, transactional message. What belongs to no transaction is nothing that a restore brings back. */
   add(message: Buffer): void {
     if (message[0] === MESSAGE) this.#openMessages += 1;
     this.#buffer.append(message);
@@ -149,12 +156,12 @@ export class RunWriter {
   }
 
   /**
-   * All that has committed since the last run, perhaps nothing. The open transaction moves into the next run. `to`
-   * advances an idle stream beyond its last commit: only when nothing is open.
+   * All that has committed since the last run; perhaps only transactions without contents. The open one moves into
+   * the next run. `to` advances an idle stream beyond its last commit: only when nothing is open.
    */
   takeRun(to: Lsn = this.#to): TakenRun {
-    if (to < this.#to || (to > this.#to && this.#open !== undefined))
-      throw new TypeError('no run ends there');
+    const isPossible = to > this.#from && to >= this.#to && (to === this.#to || this.#open === undefined);
+    if (!isPossible) throw new TypeError('no run ends there');
     if (this.#partBytes > 0 && this.#columns.count === 0)
       throw new TypeError('the open transaction has parts in this run');
     const use = this.#use;

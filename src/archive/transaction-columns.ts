@@ -7,7 +7,7 @@ import { VarintReader, VarintWriter } from './varints.ts';
 /** The order of kinds in `transactions` and in the totals of a run. */
 export const ROW_KINDS = ['inserts', 'updates', 'deletes', 'truncates'] as const;
 
-export interface TableRows {
+interface TableRows {
   /** Position in the run's `tables`. */
   readonly table: number;
   readonly kind: (typeof ROW_KINDS)[number];
@@ -41,7 +41,7 @@ const COLUMNS = [
   'rows',
 ] as const;
 
-/** Positions are multiples of eight nearly always (MAXALIGN of WAL records): then an eighth is stored. */
+/** Positions are multiples of eight nearly always (MAXALIGN of WAL records): then an eighth is stored. Others below 2^63. */
 const ALIGNMENT = 8n;
 
 /**
@@ -81,7 +81,8 @@ export class TransactionColumns {
     this.#xid.signed64(BigInt(transaction.xid - before.xid));
     this.#commit.unsigned64(packDistance(transaction.commitLsn - before.commitLsn));
     this.#end.unsigned64(packDistance(transaction.endLsn - transaction.commitLsn));
-    this.#time.signed64(transaction.commitTime - before.commitTime);
+    // Wraps around, as the reader does: two clocks can be further apart than 64 bits reach.
+    this.#time.signed64(BigInt.asIntN(64, transaction.commitTime - before.commitTime));
     this.#bytes.unsigned(transaction.bytes);
     this.#messages.unsigned(transaction.messages);
     this.#entries.unsigned(transaction.entries);

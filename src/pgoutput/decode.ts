@@ -6,7 +6,7 @@ import { TAG, TUPLE } from './peek.ts';
 import { readTuple } from './tuple.ts';
 import type { Tuple } from './tuple.ts';
 
-export interface RelationColumn {
+interface RelationColumn {
   readonly name: string;
   /** Part of the replica identity. */
   readonly isKey: boolean;
@@ -26,7 +26,7 @@ export interface Relation {
 }
 
 /** A row that was identified by its key (`K`: other columns are null) or as a whole (`O`, REPLICA IDENTITY FULL). */
-export interface OldTuple {
+interface OldTuple {
   readonly kind: 'key' | 'whole';
   readonly tuple: Tuple;
 }

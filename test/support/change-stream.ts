@@ -16,7 +16,11 @@ export function session(options: {
   readonly start: Lsn;
   readonly memberBytes?: number;
   readonly sealer?: Sealer | undefined;
-}): { readonly assembler: TransactionAssembler; readonly writer: RunWriter; feed(message: Buffer): void } {
+}): {
+  readonly assembler: TransactionAssembler;
+  readonly writer: RunWriter;
+  readonly feed: (message: Buffer) => void;
+} {
   const assembler = new TransactionAssembler({ start: options.start, origin: 'source' });
   const writer = new RunWriter({
     from: options.start,
@@ -42,8 +46,7 @@ function feed(assembler: TransactionAssembler, writer: RunWriter, message: Buffe
       writer.commitEmpty(assembler.endLsn);
       break;
     case 'definition':
-      if (message[0] === 0x52) writer.describe(message, assembler.relation);
-      else writer.add(message);
+      writer.describe(message, assembler.relation);
       break;
     case 'truncate':
       writer.truncate(message, assembler.truncated);
