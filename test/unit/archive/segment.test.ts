@@ -346,6 +346,28 @@ test('tar and zstd read a run by hand', async () => {
   }
 });
 
+test('the transactions of one row each take at most 15 % of what is stored', async () => {
+  const relation = pgoutput.relation(1, 'public', 't', [{ name: 'a', key: true, type: 23 }]);
+  const { writer, feed } = session({ start: START });
+  const random = fc.sample(fc.tuple(fc.nat(40), fc.nat(2000), fc.nat(999_999)), { numRuns: 5000, seed: 1 });
+  let lsn: bigint = START;
+  let time = 848_743_319_123_456n;
+  for (const [index, [words, wait, key]] of random.entries()) {
+    lsn += BigInt(160 + words * 8);
+    time += BigInt(wait);
+    feed(pgoutput.begin(lsn, time, 700 + index));
+    if (index === 0) feed(relation);
+    feed(pgoutput.insert(1, [Buffer.from(String(key))]));
+    feed(pgoutput.commit(lsn, lsn + 48n, time));
+    lsn += 48n;
+  }
+  const how = { stream: STREAM, previous: GENESIS, sealer: undefined, heartbeats: [], ddl: 'exact' as const };
+  const { members } = (await packRun(writer.takeRun(), how)).facts;
+  const stored = members.reduce((sum, member) => sum + member.sizeBytes, 0);
+  expect(members[0]?.name).toBe('transactions.zst');
+  expect((members[0]?.sizeBytes ?? stored) / stored).toBeLessThan(0.15);
+});
+
 test('the writer refuses misuse', () => {
   const { writer, assembler, feed } = session({ start: START });
   const [begin, ...rest] = messagesFor([one(0)]);
