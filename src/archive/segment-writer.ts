@@ -116,7 +116,10 @@ export async function packPart(
   return { name, bytes, listed };
 }
 
-/** One object of one or more runs that follow each other: `<n>/…` for each, from 1. Needs no key. */
+/**
+ * One object of one or more runs that follow each other: `<n>/…` for each, from 1. Needs no key. The members' memory
+ * is given back: a run is packed once.
+ */
 export function packSegment(
   runs: readonly Pick<PackedRun, 'members'>[],
   options: { readonly modified: Date },
@@ -165,11 +168,14 @@ function timeFact<Name extends string>(name: Name, time: CommitTime | undefined)
   return (time === undefined ? {} : { [name]: time.toString() }) as { [key in Name]?: string };
 }
 
-/** Small enough for memory, so that a put can be tried again; a body of unknown length could not. */
+/**
+ * Small enough for memory, so that a put can be tried again; a body of unknown length could not. The writer gives
+ * each member's memory back once it was read, so what comes is copied at once.
+ */
 async function tar(members: readonly NamedBytes[], modified: Date): Promise<Buffer> {
   const writer = new TarWriter({ modified });
-  const body = Array.fromAsync(writer.body);
+  const copied = Array.fromAsync(writer.body, (chunk) => Buffer.from(chunk));
   for (const { name, bytes } of members) await writer.add(name, bytes);
   await writer.finish();
-  return Buffer.concat(await body);
+  return Buffer.concat(await copied);
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -344,6 +345,22 @@ test('tar and zstd read a run by hand', async () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('members of megabytes, whose memory is given back, are stored whole', async () => {
+  const noise = Array.from({ length: 6 }, () => randomBytes(700_000));
+  const transactions = noise.map((value, index) => {
+    const lsn = START + BigInt(index * 1000);
+    const relation = pgoutput.relation(1, 'public', 't', [{ name: 'a', key: true, type: 17 }]);
+    const row = pgoutput.insert(1, [value]);
+    const rows = index === 3 ? Array<Buffer>(5).fill(row) : [row];
+    return [pgoutput.begin(lsn, 5n, 7), relation, ...rows, pgoutput.commit(lsn, lsn + 900n, 5n)];
+  });
+  const stored = await store(transactions.flat(), { memberBytes: 1_000_000, runBytes: 2_000_000 });
+  expect(stored.parts.length).toBeGreaterThan(0);
+  const read: Buffer[] = [];
+  for (const { name, bytes } of stored.segments) read.push(...(await messagesOf(bytes, name, stored)));
+  expect(Buffer.concat(read).equals(Buffer.concat(transactions.flat()))).toBe(true);
 });
 
 test('the transactions of one row each take at most 15 % of what is stored', async () => {
