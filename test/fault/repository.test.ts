@@ -10,19 +10,24 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Member } from '../../src/archive/manifest.ts';
+import { decodeMemberList } from '../../src/archive/member-list.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { absentDatabase, sampleDatabase, testServer } from '../support/postgres.ts';
+import { absentDatabase, sampleDatabase, stockDump, testServer } from '../support/postgres.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 
 let server: ThrowawayServer;
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let source: string;
 let common: string[];
 let objects: string[];
 beforeAll(async () => {
   server = await testServer(15);
   folder = await temporaryFolder();
-  common = ['--url', await sampleDatabase(server), '--repository', folder.path];
-  await tidemarkJson(['snapshot', ...common]);
+  source = await sampleDatabase(server);
+  common = ['--url', source, '--repository', folder.path];
+  // One worker lays the same tables into the same archives every time.
+  await tidemarkJson(['snapshot', ...common, '--jobs', '1', '--archive-size', '250KB']);
   const entries = readdirSync(folder.path, { recursive: true, withFileTypes: true });
   objects = entries
     .filter((entry) => entry.isFile())
@@ -45,12 +50,26 @@ async function damaged(path: string, damage: () => void, look: () => Promise<voi
   }
 }
 
-const flip = (path: string): void => {
+const flip = (path: string, at: number): void => {
   const bytes = readFileSync(path);
-  const at = Math.trunc(bytes.length / 2);
   bytes[at] = (bytes[at] ?? 0) ^ 1;
   writeFileSync(path, bytes);
 };
+
+/** The member with the most rows' bytes of an archive: a restore reads it. */
+async function largestMember(archive: string): Promise<Member> {
+  const members = await decodeMemberList(readFileSync(archive.replace(/\.tar$/, '.members.jsonl.zst')));
+  const [largest] = members.sort((a, b) => b.copyBytes - a.copyBytes);
+  expect(largest?.copyBytes).toBeGreaterThan(0);
+  return largest!;
+}
+
+/** A byte that a restore needs: in the content of a member, not in what tar puts around it. */
+async function needed(path: string): Promise<number> {
+  if (!path.endsWith('.tar')) return Math.trunc(statSync(path).size / 2);
+  const { offset, sizeBytes } = await largestMember(path);
+  return offset + Math.trunc(sizeBytes / 2);
+}
 
 test('the repository as it is verifies', async () => {
   expect(objects.length).toBeGreaterThan(5);
@@ -63,9 +82,10 @@ test.for(['flipped', 'cut', 'missing'] as const)(
   async (how) => {
     for (const path of objects) {
       const name = path.slice(path.lastIndexOf('/') + 1);
+      const at = await needed(path);
       const damage = {
-        flipped: () => flip(path),
-        cut: () => truncateSync(path, Math.trunc(statSync(path).size / 2)),
+        flipped: () => flip(path, at),
+        cut: () => truncateSync(path, at),
         missing: () => rmSync(path),
       }[how];
       await damaged(path, damage, async () => {
@@ -78,6 +98,28 @@ test.for(['flipped', 'cut', 'missing'] as const)(
         expect({ name, how, exitCode: restored.exitCode }).toEqual({ name, how, exitCode: 9 });
       });
     }
+  },
+);
+
+test.for(['header', 'padding'] as const)(
+  'I 44: a byte of a tar %s flipped: verify names the archive, a restore reads members and brings equal data',
+  async (where) => {
+    const archive = objects.find((path) => path.endsWith('data-0001.tar')) ?? '';
+    const { offset, sizeBytes } = await largestMember(archive);
+    expect(sizeBytes % 512).toBeGreaterThan(0);
+    const at = where === 'header' ? offset - 500 : offset + sizeBytes;
+    await damaged(
+      archive,
+      () => flip(archive, at),
+      async () => {
+        const verified = await tidemark(['verify', ...common]);
+        expect(verified.stdout).toContain('data-0001.tar');
+        expect(verified.exitCode).toBe(9);
+        const target = absentDatabase(server);
+        await tidemarkJson(['restore', ...common, '--target', target, '--create']);
+        expect(await stockDump(target, 15)).toBe(await stockDump(source, 15));
+      },
+    );
   },
 );
 
