@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { countReport } from './support/test-report.ts';
+import type { TestReport, Totals } from './support/test-report.ts';
 
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 /** Parts that can be left out, and the files that need them. */
@@ -20,12 +22,6 @@ const CHECKS = [
   ['knip', '--config', '.knip.json'],
 ] as const;
 const PROJECTS = ['unit', 'contract', 'integration', 'fault', 'scenario'] as const;
-
-interface Totals {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
 
 const without = (process.env['TIDEMARK_TEST_WITHOUT'] ?? '').split(',').filter(Boolean);
 const unknown = without.filter((part) => !(part in PARTS));
@@ -58,13 +54,12 @@ async function runProject(project: string): Promise<void> {
     `--outputFile.json=${report}`,
     ...left.map((file) => `--exclude=${file}`),
   ]);
-  const summary = JSON.parse(readFileSync(report, 'utf8')) as Record<string, number>;
+  const counted = countReport(JSON.parse(readFileSync(report, 'utf8')) as TestReport);
   rmSync(folder, { recursive: true });
-  const passed = summary['numPassedTests'] ?? 0;
-  totals.passed += passed;
-  totals.failed += (summary['numFailedTests'] ?? 0) + (summary['numFailedTestSuites'] ?? 0);
-  totals.skipped += (summary['numPendingTests'] ?? 0) + (summary['numTodoTests'] ?? 0);
-  if (passed === 0) fail(`project ${project} ran no test`);
+  totals.passed += counted.passed;
+  totals.failed += counted.failed;
+  totals.skipped += counted.skipped;
+  if (counted.passed === 0) fail(`project ${project} ran no test`);
   if (!ok && totals.failed === 0) totals.failed += 1;
 }
 
