@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Settings } from '../app/settings.ts';
 import { Failure } from '../model/failure.ts';
+import { armFailpoints } from '../runtime/failpoints.ts';
 import type { GlobalOptions } from './options.ts';
 import { Terminal } from './terminal.ts';
 
@@ -29,6 +30,10 @@ export class CommandContext {
       const options: GlobalOptions = command.optsWithGlobals();
       this.terminal = new Terminal(options);
       const settings = await Settings.load(options);
+      armFailpoints(settings.environment['TIDEMARK_FAILPOINTS'], {
+        signal: this.#signal,
+        announce: (line) => this.terminal.warn(line),
+      });
       warnOfPassword(options, this.terminal);
       const args = given
         .slice(0, -2)

@@ -5,6 +5,7 @@ import type { ReadHow } from '../catalog/read-range.ts';
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import { displayRelation, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { copyInStatement, wrongCount } from './load-data.ts';
 import type { RestoreProgress } from './progress.ts';
 import type { RestoreRequest } from './request.ts';
@@ -32,6 +33,7 @@ export async function loadInPlace(
   await connection.execute('BEGIN');
   const replica = await mayBeReplica(connection);
   if (request.clean && work.tables.length > 0) await truncate(connection, work.tables);
+  await failpoint('restore.in-place-truncated');
   for (const table of replica ? work.tables : byReferences(work.tables)) {
     for (const range of work.index.get(table.number) ?? []) {
       throwIfAborted(request.signal);
@@ -46,7 +48,9 @@ export async function loadInPlace(
   await advanceOwnedSequences(connection, request, work.tables);
   if (replica) await connection.execute("SET LOCAL session_replication_role = 'origin'");
   if (work.record !== undefined) await connection.execute(work.record);
+  await failpoint('restore.in-place-uncommitted');
   await connection.commit();
+  await failpoint('restore.in-place-committed');
 }
 
 const ITEM = 'phase:existing-tables';

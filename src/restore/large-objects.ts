@@ -3,6 +3,7 @@ import { readPart } from '../catalog/read-part.ts';
 import { Failure } from '../model/failure.ts';
 import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import { chooseTools } from '../postgres/tools.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { runTool } from '../runtime/subprocess.ts';
 import type { RestoreProgress } from './progress.ts';
 import type { RestoreRequest } from './request.ts';
@@ -46,6 +47,7 @@ export async function restoreLargeObjects(request: RestoreRequest, progress: Res
       cause: error,
     });
   }
+  await failpoint('restore.large-objects-committed');
   progress.committed([ITEM]);
 }
 
@@ -66,5 +68,6 @@ async function* inOneTransaction(script: AsyncIterable<Uint8Array>, last: string
     const kept = lines.filter((line) => !LEFT_OUT.test(line));
     if (kept.length > 0) yield Buffer.from(`${kept.join('\n')}\n`, 'latin1');
   }
+  await failpoint('restore.large-objects-unrecorded');
   yield Buffer.from(`${rest}\n${last};\nCOMMIT;\n`, 'latin1');
 }

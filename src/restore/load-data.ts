@@ -2,6 +2,7 @@ import type { Manifest, TableEntry } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import type { RestoreProgress } from './progress.ts';
 import { readRange } from '../catalog/read-range.ts';
@@ -93,6 +94,7 @@ async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOpt
   const items = unit.ranges.map((range) => item(range));
   await connection.execute('BEGIN');
   if (unit.freeze) await connection.execute(`TRUNCATE ONLY ${quoteRelation(unit.table)}`);
+  await failpoint('restore.truncated');
   for (const range of unit.ranges) {
     const rows = await connection.copyIn(
       copyInStatement(unit, options.manifest),
@@ -100,9 +102,12 @@ async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOpt
     );
     if (rows !== range.rows) throw wrongCount(unit.table, { stored: range.rows, loaded: rows });
     options.onRange(range);
+    await failpoint('restore.range-loaded');
   }
   await connection.execute(options.progress.record(items));
+  await failpoint('restore.rows-uncommitted');
   await connection.commit();
+  await failpoint('restore.rows-committed');
   options.progress.committed(items);
 }
 

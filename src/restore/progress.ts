@@ -1,6 +1,7 @@
 import { quoteLiteral } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 
 /** SCHEMA and table of our own on a target while a restore is under way (DESIGN §4, names that last). */
 const PROGRESS_SCHEMA = 'tidemark_restore';
@@ -30,6 +31,7 @@ export class RestoreProgress {
 
   /** Starts, or reads how far the same restore came. */
   static async open(connection: Connection, id: string): Promise<RestoreProgress> {
+    await failpoint('restore.cleaned');
     await connection.execute(sqlFile('target/progress'));
     await connection.query(`INSERT INTO ${PROGRESS_SCHEMA}.restore (id) VALUES ($1) ON CONFLICT DO NOTHING`, [
       id,

@@ -17,6 +17,8 @@ import type { StoredRange } from '../catalog/member-index.ts';
 import type { ReadHow } from '../catalog/read-range.ts';
 import type { RestorePlan } from './plan.ts';
 import { watchPulse } from '../postgres/pulse.ts';
+import { failpoint } from '../runtime/failpoints.ts';
+import type { Failpoint } from '../runtime/failpoints.ts';
 import { begin, isInPlace, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
@@ -39,6 +41,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const signal = AbortSignal.any([asked.signal, stop.signal]);
   const request = { ...staged.request, signal };
   const { plan: fromRepository, index } = await planOf(request);
+  await failpoint('restore.planned');
   await using run = new AsyncDisposableStack();
   const read = readHow(request, run.use(new CodecThreads({ jobs: request.jobs })));
   const [watcher, ...connections] = await openConnections(request, run);
@@ -53,6 +56,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
     return await restoreInPlace(request, { plan: fromRepository, index, read, connections, first, started });
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
   const { progress, plan } = await begin(request, fromRepository, first);
+  await failpoint('restore.begun');
   if (request.manifest.engine === 'pg_dump')
     return await runDump(request, { plan, connections, first, started });
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
@@ -88,7 +92,9 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   await phases.run('analyze', plan.tables.length, () => analyze(connections, plan.tables, request.signal));
   await phases.run('check', plan.tables.length, () => checkCounts(connections, plan.tables, request.signal));
   await makeDurable(first);
+  await failpoint('restore.durable');
   await RestoreProgress.remove(first);
+  await failpoint('restore.progress-removed');
   return reportOf(request, plan, started);
 }
 
@@ -136,6 +142,7 @@ async function runDump(
   request.onEvent({ kind: 'planned', plan, continued: false });
   request.onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
   await restoreDump(request, { plan, targetMajor });
+  await failpoint('restore.dump-restored');
   if (request.scope.part !== 'schema-only') {
     // All of a dump brings its own positions; of a part, they are not in pg_restore's selection.
     if (!isWhole(request)) await setSequences(first, plan.sequences);
@@ -256,6 +263,16 @@ function reportOf(request: RestoreRequest, plan: RestorePlan, started: number): 
   };
 }
 
+const AFTER: Readonly<Partial<Record<RestorePhase, Failpoint>>> = {
+  'pre-data': 'restore.after-pre-data',
+  data: 'restore.after-data',
+  'post-data': 'restore.after-post-data',
+  sequences: 'restore.after-sequences',
+  'materialized views': 'restore.after-views',
+  analyze: 'restore.after-analyze',
+  check: 'restore.after-check',
+};
+
 /** Announces phases, and says what is half done when one fails. */
 class Phases {
   readonly #request: RestoreRequest;
@@ -271,6 +288,8 @@ class Phases {
     this.#request.onEvent({ kind: 'phase', phase, items });
     try {
       await act();
+      const after = AFTER[phase];
+      if (after !== undefined) await failpoint(after);
     } catch (error) {
       const failure = asFailure(error);
       throw new Failure(failure.code, `${phase}: ${failure.message}`, {

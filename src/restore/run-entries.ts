@@ -1,5 +1,6 @@
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import type { RestoreProgress } from './progress.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import type { Task } from './share-out.ts';
@@ -70,8 +71,10 @@ async function runTransaction(
     await runEntry(connection, entry);
     options.onEntry(entry);
   }
+  await failpoint('restore.entries-unrecorded');
   await connection.execute(options.progress.record(items));
   await connection.commit();
+  await failpoint('restore.entries-committed');
   options.progress.committed(items);
 }
 
@@ -83,6 +86,7 @@ async function runAgainAfterDeadlock(
   for (let tries = 1; ; tries += 1) {
     try {
       await runTransaction(connection, [entry], options);
+      await failpoint('restore.entry-made');
       return;
     } catch (error) {
       if (!(error instanceof Failure) || error.facts['sqlstate'] !== DEADLOCK || tries === MOST_TRIES)

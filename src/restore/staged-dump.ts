@@ -5,6 +5,7 @@ import type { Manifest } from '../archive/manifest.ts';
 import { unpackDirectory } from '../archive/directory-tar.ts';
 import { readPart } from '../catalog/read-part.ts';
 import { Failure } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { openStaging } from '../runtime/staging.ts';
 import type { RestoreRequest } from './request.ts';
 
@@ -42,6 +43,7 @@ export async function stageDump(
     const body = readPart({ repository: request.repository, manifest, part }, request);
     if (isFolder) await unpackDirectory(body, path, { maxBytes: part.sizeBytes, ...options });
     else await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    await failpoint('restore.dump-staged');
     return {
       request: { ...request, stagedDump: path },
       [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),

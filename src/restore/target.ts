@@ -5,6 +5,7 @@ import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 
 interface TargetFacts {
   readonly version: number;
@@ -116,4 +117,5 @@ export async function createDatabase(
   await connection.execute(
     `CREATE DATABASE ${quoteIdentifier(target.database)} TEMPLATE template0 ENCODING ${quoteLiteral(encoding)}${locale}`,
   );
+  await failpoint('restore.database-made');
 }

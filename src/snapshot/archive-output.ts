@@ -2,6 +2,7 @@ import { encodeMemberList } from '../archive/member-list.ts';
 import type { Member, StoredObject } from '../archive/manifest.ts';
 import { TarWriter } from '../archive/tar-writer.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import type { PutResult, Store } from '../storage/store.ts';
 
 export interface FinishedArchive {
@@ -54,6 +55,7 @@ export class ArchiveOutput {
     const { offset } = await orWhyUploadFailed(archive, () => archive.tar.add(member.name, stored));
     archive.members.push({ ...member, offset, sizeBytes });
     archive.sizeBytes = offset + sizeBytes;
+    await failpoint('snapshot.part-added');
   }
 
   /** Marks the member added last as its range's last one. */
@@ -93,11 +95,13 @@ export class ArchiveOutput {
     await orWhyUploadFailed(archive, () => archive.tar.finish());
     const data = stored(`${archive.name}.tar`, await archive.put);
     this.#open = undefined;
+    await failpoint('snapshot.archive-closed');
     const listName = `${archive.name}.members.jsonl.zst`;
     const list = await encodeMemberList(archive.members);
     const put = await this.#options.store.putIfAbsent(this.#options.keyOf(listName), list, {
       signal: this.#options.signal,
     });
+    await failpoint('snapshot.list-written');
     this.#finished.push({ data, members: stored(listName, put) });
   }
 }

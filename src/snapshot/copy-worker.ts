@@ -1,6 +1,7 @@
 import { Failure } from '../model/failure.ts';
 import { quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import type { ArchiveOutput } from './archive-output.ts';
 import { copyRange, partBuffers } from './copy-range.ts';
 import type { CopiedRange, CopyHow } from './copy-range.ts';
@@ -37,6 +38,7 @@ export async function copyRanges(options: WorkerOptions): Promise<void> {
     const copied = (await lockAtOnce(connection, range))
       ? await copyRange(connection, output, job)
       : await options.keeper((keeper) => copyRange(keeper, output, job));
+    await failpoint('snapshot.range-copied');
     await connection.execute('ROLLBACK TO SAVEPOINT range');
     options.onRange(range, copied);
   }
@@ -51,6 +53,7 @@ async function lockAtOnce(connection: Connection, range: PlannedRange): Promise<
     await connection.execute(
       `LOCK TABLE ONLY ${quoteRelation(range.table.relation)} IN ACCESS SHARE MODE NOWAIT`,
     );
+    await failpoint('snapshot.range-locked');
     return true;
   } catch (error) {
     if (!(error instanceof Failure) || error.facts['sqlstate'] !== '55P03') throw error;

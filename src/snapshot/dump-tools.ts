@@ -6,6 +6,7 @@ import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import type { Relation } from '../postgres/inventory.ts';
 import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import type { ClientTools } from '../postgres/tools.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { runTool } from '../runtime/subprocess.ts';
 import type { Store } from '../storage/store.ts';
 import { stored } from './archive-output.ts';
@@ -82,6 +83,7 @@ export async function dumpFullInParallel(
     signal: context.signal,
   });
   for await (const said of run) void said;
+  await failpoint('snapshot.dump-staged');
   return put(context, 'full.tar', packDirectory(directory, { modified: how.modified }));
 }
 
@@ -142,7 +144,9 @@ function environmentOf(context: DumpContext): Record<string, string> {
 async function put(context: DumpContext, name: string, plain: AsyncIterable<Buffer>): Promise<StoredObject> {
   const full = context.sealer === undefined ? name : `${name}.age`;
   const body = context.sealer === undefined ? plain : context.sealer.sealStream(plain);
-  return stored(full, await context.store.putIfAbsent(context.keyOf(full), body, { signal: context.signal }));
+  const put = await context.store.putIfAbsent(context.keyOf(full), body, { signal: context.signal });
+  await failpoint('snapshot.dump-written');
+  return stored(full, put);
 }
 
 /** A name that pg_dump's pattern matcher takes literally. */

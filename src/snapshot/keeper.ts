@@ -3,6 +3,7 @@ import { Failure } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { readRelations } from '../postgres/inventory.ts';
 import type { Relation } from '../postgres/inventory.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 
 /** What all workers and pg_dump import. */
 export interface ExportedSnapshot {
@@ -38,12 +39,14 @@ export async function lockAndExport(
     );
   }
   await connection.execute('SET LOCAL lock_timeout = 0');
+  await failpoint('snapshot.locked');
   const [row] = await connection.query<ExportedSnapshot>(
     `SELECT pg_export_snapshot() AS "name", pg_current_snapshot()::text AS "visible",
             pg_current_wal_insert_lsn()::text AS "upper",
             to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "instant"`,
   );
   if (row === undefined) throw new Failure('source.error', 'the server exported no snapshot');
+  await failpoint('snapshot.exported');
   await refuseChangedRelations(connection, options.relations);
   return row;
 }

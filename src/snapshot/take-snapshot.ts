@@ -4,6 +4,7 @@ import { keys } from '../catalog/keys.ts';
 import { ensureSource } from '../catalog/repository.ts';
 import { newestSnapshot, publishManifest } from '../catalog/snapshots.ts';
 import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { openStaging } from '../runtime/staging.ts';
 import type { Connection } from '../postgres/connection.ts';
 import {
@@ -48,10 +49,12 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Manifest> 
     const prepared = await prepare({ ...request, signal }, { run, failed });
     written.id = prepared.id;
     const manifest = await store({ ...request, signal }, { prepared, startedAt });
+    await failpoint('snapshot.before-manifest');
     throwIfAborted(signal);
     // From here on the snapshot may exist: nothing of it is removed, and a stop waits for the answer.
     written.id = undefined;
     await publishManifest(request.repository, manifest, { signal: AbortSignal.timeout(PUBLISH_MS) });
+    await failpoint('snapshot.after-manifest');
     return manifest;
   } catch (error) {
     if (written.id !== undefined) await removeObjects(request, written.id);
@@ -66,6 +69,7 @@ async function prepare(
 ): Promise<Prepared> {
   const sessions = new SourceSessions(request.settings, { job: 'snapshot', signal: request.signal });
   const facts = await sessions.probe();
+  await failpoint('snapshot.probed');
   chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
   request.onEvent({ kind: 'phase', phase: 'locking' });
   const watcher = life.run.use(await sessions.open());
@@ -101,6 +105,7 @@ async function store(
   const { prepared } = run;
   const { keeper, facts, snapshot } = prepared;
   const source = await ensureSource(request.repository, sourceDocument(request.source, prepared), request);
+  await failpoint('snapshot.source-written');
   const definitionsBefore = await readDefinitionVersions(keeper);
   const tools = chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
   const context: DumpContext = {
@@ -123,11 +128,14 @@ async function store(
     prepared,
     context,
   );
+  await failpoint('snapshot.copied');
   request.onEvent({ kind: 'phase', phase: 'finishing' });
   await refuseChangedDefinitions(prepared, definitionsBefore);
   await untilFlushed(prepared.watcher, snapshot, request.signal);
+  await failpoint('snapshot.flushed');
   // A server that crashed took the keeper with it, and with it the right to call this one snapshot.
   await keeper.execute('ROLLBACK');
+  await failpoint('snapshot.unlocked');
   const previous = await newestSnapshot(request.repository, {
     source: request.source,
     whole: false,

@@ -5,6 +5,7 @@ import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/pr
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
 import { checkedKey, digestOf, isKey, refuseUnlessLease } from './store-rules.ts';
 
@@ -34,9 +35,12 @@ class FolderStore implements Store {
     const path = this.#path(key);
     const written = await this.#write(path, body, options.signal);
     try {
+      await failpoint('folder.written');
       throwIfAborted(options.signal);
       await link(written.temporary, path);
+      await failpoint('folder.linked');
       await syncDirectory(dirname(path));
+      await failpoint('folder.synced');
       return { outcome: 'created', sizeBytes: written.sizeBytes, sha256: written.sha256 };
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw folderFailure(error, key);

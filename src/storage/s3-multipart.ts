@@ -9,6 +9,7 @@ import {
 import type { CompletedPart, CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/client-s3';
 import { release } from '../archive/external-memory.ts';
 import { Failure } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { afterConflict } from './s3-conflict.ts';
 import { errorName, httpStatus } from './s3-failures.ts';
 import { partBytes } from './s3-parts.ts';
@@ -92,6 +93,7 @@ export class MultipartUpload {
       return false;
     }
     const Parts = this.#done.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
+    await failpoint('s3.before-complete');
     for (let conflicts = 0; ; conflicts += 1) {
       try {
         await client.send(
@@ -104,6 +106,7 @@ export class MultipartUpload {
           }),
           { abortSignal: signal },
         );
+        await failpoint('s3.after-complete');
         await this.#abortStrays();
         return true;
       } catch (error) {
@@ -168,6 +171,7 @@ export class MultipartUpload {
         { abortSignal: signal },
       );
       release(Body);
+      await failpoint('s3.part-sent');
       this.#done.push({ PartNumber, ETag, ...(sha256 !== undefined && { ChecksumSHA256: sha256 }) });
     } catch (error) {
       this.#failed ??= error instanceof Error ? error : new Error(String(error));

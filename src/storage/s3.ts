@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
+import { failpoint } from '../runtime/failpoints.ts';
 import { createS3Client } from './s3-client.ts';
 import type { S3Settings } from './s3-client.ts';
 import { afterConflict } from './s3-conflict.ts';
@@ -191,6 +192,7 @@ class S3Store implements Store {
   /** False when the key is taken. */
   async #putOnce(Key: string, body: Buffer, options: PutOptions): Promise<boolean> {
     if (await this.#refuseTaken(Key, options.signal)) return false;
+    await failpoint('s3.before-put');
     for (let conflicts = 0; ; conflicts += 1) {
       try {
         await this.#client.send(
@@ -206,6 +208,7 @@ class S3Store implements Store {
           }),
           { abortSignal: options.signal },
         );
+        await failpoint('s3.after-put');
         return true;
       } catch (error) {
         if (httpStatus(error) === 412) return false;
