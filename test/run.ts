@@ -11,7 +11,14 @@ import type { TestReport, Totals } from './support/test-report.ts';
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 /** Parts that can be left out, and the files that need them. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
-  s3: ['contract/s3.test.ts', 'contract/gcs.test.ts', 'fault/s3.test.ts', 'scenario/s3.test.ts'],
+  s3: [
+    'contract/s3.test.ts',
+    'contract/gcs.test.ts',
+    'fault/bad-days.test.ts',
+    'fault/failpoints-s3.test.ts',
+    'fault/s3.test.ts',
+    'scenario/s3.test.ts',
+  ],
   majors: ['integration/majors.test.ts'],
 };
 const CHECKS = [
