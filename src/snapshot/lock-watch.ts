@@ -31,11 +31,7 @@ export function watchForWaiters(
 
   const look = async (): Promise<void> => {
     try {
-      const question = connection.query<Waiter>(sqlFile('introspect/lock-waiters'), [
-        options.patienceMs,
-        options.applicationName,
-      ]);
-      const [waiter] = await answerInTime(connection, question);
+      const waiter = await findWaiter(connection, options);
       if (stopped) return;
       if (waiter !== undefined) options.giveWay(gaveWay(waiter));
       else schedule();
@@ -58,11 +54,45 @@ export function watchForWaiters(
   };
 }
 
-function gaveWay(waiter: Waiter): Failure {
+/**
+ * Tells why pg_dump could not lock its tables: it queues behind whoever waits behind our locks, and gives up by its
+ * own limit, in words that have no SQLSTATE. Who has waited for that long was there before it.
+ */
+export async function orGaveWay<T>(
+  connection: Connection,
+  options: { readonly lockTimeoutMs: number; readonly applicationName: string },
+  dump: Promise<T>,
+): Promise<T> {
+  try {
+    return await dump;
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'tool.failed') throw error;
+    const waiter = await findWaiter(connection, { ...options, patienceMs: options.lockTimeoutMs });
+    throw waiter === undefined ? error : gaveWay(waiter, error);
+  }
+}
+
+async function findWaiter(
+  connection: Connection,
+  options: { readonly patienceMs: number; readonly applicationName: string },
+): Promise<Waiter | undefined> {
+  const { patienceMs, applicationName } = options;
+  const question = connection.query<Waiter>(sqlFile('introspect/lock-waiters'), [
+    patienceMs,
+    applicationName,
+  ]);
+  const [waiter] = await answerInTime(connection, question);
+  return waiter;
+}
+
+function gaveWay(waiter: Waiter, cause?: Failure): Failure {
   const seconds = Math.round(waiter.waitedMs / 1000);
   return new Failure(
     'source.gave_way',
     `gave way: process ${waiter.pid} waited ${seconds} s for ${waiter.mode} on ${waiter.object} behind this snapshot`,
-    { facts: { pid: waiter.pid, mode: waiter.mode, object: waiter.object, waitedMs: waiter.waitedMs } },
+    {
+      facts: { pid: waiter.pid, mode: waiter.mode, object: waiter.object, waitedMs: waiter.waitedMs },
+      cause,
+    },
   );
 }

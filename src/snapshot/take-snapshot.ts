@@ -22,7 +22,7 @@ import { dumpFull, dumpFullInParallel, dumpGlobals, dumpLargeObjects, dumpSchema
 import type { DumpContext, FullDump } from './dump-tools.ts';
 import { askForFlush, isFlushed, lockAndExport } from './keeper.ts';
 import type { ExportedSnapshot } from './keeper.ts';
-import { watchForWaiters } from './lock-watch.ts';
+import { orGaveWay, watchForWaiters } from './lock-watch.ts';
 import { buildManifest, sourceDocument } from './build-manifest.ts';
 import { planSnapshot } from './plan.ts';
 import type { Prepared } from './prepared.ts';
@@ -77,7 +77,7 @@ async function prepare(
   const selected = selectRelations(relations, request.selection, facts.supabase ? 'supabase' : 'postgres');
   const watch = watchForWaiters(watcher, {
     patienceMs: request.patienceMs,
-    applicationName: `tidemark ${sessions.job}`,
+    applicationName: applicationName(sessions),
     giveWay: life.failed,
     failed: life.failed,
   });
@@ -162,11 +162,14 @@ interface Stored {
 
 /** Engine copy: rows by our own workers; pg_dump tells the schema and large objects. */
 async function runCopy(request: SnapshotRequest, prepared: Prepared, context: DumpContext): Promise<Stored> {
+  const locked = namingWaiters(request, prepared);
   const [copied, schema, globals, largeObjects] = await allOrNothing(prepared.failed, [
     copyTables(request, prepared),
-    dumpSchema(context, prepared.unreadable),
+    locked(dumpSchema(context, prepared.unreadable)),
     dumpGlobals(context),
-    holdsLargeObjects(request, prepared).then((some) => (some ? dumpLargeObjects(context) : undefined)),
+    holdsLargeObjects(request, prepared).then((some) =>
+      some ? locked(dumpLargeObjects(context)) : undefined,
+    ),
   ]);
   return {
     copied,
@@ -187,11 +190,14 @@ async function runPgDump(
   const { unreadable, selected } = prepared;
   const largeObjects = request.largeObjects && selected.scope.kind === 'whole';
   const dump: FullDump = { unreadable, withoutData: selected.withoutData, largeObjects };
+  const locked = namingWaiters(request, prepared);
   const [copied, full, globals] = await allOrNothing(prepared.failed, [
     countTables(request, prepared),
-    request.staging === undefined
-      ? dumpFull(context, dump)
-      : dumpByStaging(request, { root: request.staging, prepared, context, dump }),
+    locked(
+      request.staging === undefined
+        ? dumpFull(context, dump)
+        : dumpByStaging(request, { root: request.staging, prepared, context, dump }),
+    ),
     dumpGlobals(context),
   ]);
   const role = request.staging === undefined ? 'full-custom' : 'full-directory';
@@ -224,6 +230,18 @@ async function dumpByStaging(
     jobs: request.jobs,
     modified: new Date(snapshot.instant),
   });
+}
+
+/** Wraps runs of pg_dump, which locks tables too. */
+function namingWaiters(
+  { lockTimeoutMs }: SnapshotRequest,
+  { watcher, sessions }: Prepared,
+): <T>(dump: Promise<T>) => Promise<T> {
+  return (dump) => orGaveWay(watcher, { lockTimeoutMs, applicationName: applicationName(sessions) }, dump);
+}
+
+function applicationName(sessions: SourceSessions): string {
+  return `tidemark ${sessions.job}`;
 }
 
 /** Waits for all. The first failure stops the others, and is thrown when they have ended. */
