@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
@@ -160,6 +161,29 @@ test('the disk of the repository is full: named, nothing left', async () => {
     expect(files(folder.path).sort()).toEqual(['repository.json', 'sources/main/source.json']);
   } finally {
     execFileSync('umount', [folder.path]);
+  }
+});
+
+test('the disk of staging is full: named, and no plaintext is left', async () => {
+  await using folder = await temporaryFolder();
+  await using staging = await temporaryFolder();
+  const common = ['--url', source, '--repository', folder.path];
+  const dump = ['snapshot', ...common, '--engine', 'pg_dump', '--staging'];
+  await tidemarkJson([...dump, tmpdir()]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', staging.path]);
+  try {
+    const restore = ['restore', ...common, '--target', absentDatabase(server), '--create'];
+    for (const command of [
+      [...dump, staging.path],
+      [...restore, '--staging', staging.path],
+    ]) {
+      const { exitCode, stderr } = await tidemark(command);
+      expect(stderr).toContain('staging.space');
+      expect(exitCode).toBe(2);
+      expect(files(staging.path)).toEqual([]);
+    }
+  } finally {
+    execFileSync('umount', [staging.path]);
   }
 });
 

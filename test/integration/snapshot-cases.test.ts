@@ -83,6 +83,21 @@ test('1600 columns, a 200 MB value, a table of nothing', async () => {
   await roundTrip(source);
 });
 
+test('I 54: a table that grew a thousandfold after ANALYZE comes back whole', async () => {
+  const source = await newDatabase(server);
+  await sql(
+    source,
+    `CREATE TABLE grown (n int, v text) WITH (autovacuum_enabled = false); INSERT INTO grown VALUES (0, 'first'); ANALYZE grown;
+    INSERT INTO grown SELECT n, repeat(md5(n::text), 20) FROM generate_series(1, 60000) n`,
+  );
+  const [planned] = await rows<{ pages: number }>(
+    source,
+    "SELECT relpages AS pages FROM pg_class WHERE relname = 'grown'",
+  );
+  expect(planned?.pages).toBe(1);
+  await roundTrip(source);
+});
+
 test.for(['LATIN1', 'SQL_ASCII', 'EUC_JP'])('a database in %s keeps its bytes', async (encoding) => {
   const source = await newDatabase(server, `ENCODING '${encoding}' LC_COLLATE 'C' LC_CTYPE 'C'`);
   const bytes = encoding === 'EUC_JP' ? String.raw`\xc6fccbdc` : String.raw`\xe4f6fc`;
@@ -231,6 +246,7 @@ test('a partial snapshot is never taken for the whole (I 56)', async () => {
 
 test.for([
   [(url: string) => url.replace(/:\d+\//, ':9/'), 'source.unreachable'],
+  [(url: string) => url.replace('127.0.0.1', 'no-such-host.invalid'), 'source.unreachable'],
   [(url: string) => url.replace(/:[^:@]*@/, ':wrong@'), 'source.authentication'],
   [(url: string) => url.replace(/\/test_\d+/, '/not_there'), 'source.no_database'],
   [(url: string) => `${url}?sslmode=require`, 'source.tls'],
