@@ -1,38 +1,20 @@
 import type { Manifest } from '../archive/manifest.ts';
-import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
+import { findRepositoryDocument } from '../catalog/repository.ts';
 import { listSnapshotFolders, readManifest } from '../catalog/snapshots.ts';
+import { checkCapture } from '../doctor/check-capture.ts';
 import { checkRepository } from '../doctor/check-repository.ts';
 import { checkSource } from '../doctor/check-source.ts';
 import { checkStaging } from '../doctor/check-staging.ts';
+import { captureNames } from '../model/capture-names.ts';
 import { Failure } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import { verifySnapshot } from '../verify/verify-snapshot.ts';
 import type { VerifyReport } from '../verify/verify-snapshot.ts';
+import type { Store } from '../storage/store.ts';
 import { withRepository } from './list-job.ts';
-import { PROGRAM } from './program.ts';
 import type { Settings } from './settings.ts';
-
-/** Makes the repository, or says that it is there. */
-export async function initJob(
-  settings: Settings,
-  signal: AbortSignal,
-): Promise<{ readonly location: string; readonly created: boolean; readonly repositoryId: string }> {
-  const store = await settings.store();
-  try {
-    const recipientFingerprints = settings.sealer()?.fingerprints ?? [];
-    const { repository, created } = await ensureRepository(store, {
-      recipientFingerprints,
-      program: PROGRAM,
-      signal,
-    });
-    checkRecipients(repository, recipientFingerprints);
-    return { location: store.location, created, repositoryId: repository.document.repositoryId };
-  } finally {
-    await store.close();
-  }
-}
 
 /** Verifies one snapshot, or all of the source. A repository without any fails with `check.empty`. */
 export async function verifyJob(
@@ -111,8 +93,18 @@ export async function doctorJob(
     findings.push(
       ...(await checkRepository({ store, fingerprints, identityFingerprints: opener?.fingerprints, signal })),
     );
+    if (source !== undefined) findings.push(...(await captureChecks(settings, store, signal)));
   } finally {
     await store.close();
   }
   return findings;
+}
+
+/** The slot is named after the repository: without one, nothing can be said about capture. */
+async function captureChecks(settings: Settings, store: Store, signal: AbortSignal): Promise<Finding[]> {
+  // What is wrong with the repository has been said by its own check.
+  const document = await findRepositoryDocument(store, { signal }).catch(() => undefined);
+  if (document === undefined) return [];
+  const names = captureNames(settings.sourceName, document.repositoryId);
+  return checkCapture({ settings: settings.captureSource(), names, signal });
 }

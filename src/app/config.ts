@@ -7,6 +7,8 @@ const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'up to 31 lower-case
 
 const sourceSchema = z.strictObject({
   url: z.string().min(1),
+  /** For change capture, where `url` leads through a pooler. */
+  captureUrl: z.string().min(1).optional(),
   /** Name patterns: snapshots of this source are limited to them. */
   tables: z.array(z.string()).optional(),
   schemas: z.array(z.string()).optional(),

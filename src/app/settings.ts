@@ -65,6 +65,12 @@ export class Settings {
     });
   }
 
+  /** The source by its direct URL, which change capture needs. Fails with `config.missing`. */
+  captureSource(): ConnectionSettings {
+    const direct = this.config.sources?.[this.sourceName]?.captureUrl;
+    return this.#options.url === undefined && direct !== undefined ? this.connection(direct) : this.source();
+  }
+
   /** A URL as written by the user: `env:NAME` stands for a variable's value, `service:NAME` for a service of libpq. */
   connection(text: string): ConnectionSettings {
     const service = /^service:(.+)$/.exec(text)?.[1];

@@ -16,18 +16,24 @@ interface OpenOptions {
   readonly signal: AbortSignal;
 }
 
+/** What `repository.json` says; undefined where there is none. */
+export async function findRepositoryDocument(
+  store: Store,
+  options: OpenOptions,
+): Promise<RepositoryDocument | undefined> {
+  const { signal } = options;
+  return (await readDocument(store, keys.repository, { schema: repositorySchema, signal }))?.document;
+}
+
 /** Opens a repository. Fails with `repository.not_found` where there is none. */
 export async function openRepository(store: Store, options: OpenOptions): Promise<Repository> {
-  const found = await readDocument(store, keys.repository, {
-    schema: repositorySchema,
-    signal: options.signal,
-  });
-  if (found === undefined) {
+  const document = await findRepositoryDocument(store, options);
+  if (document === undefined) {
     throw new Failure('repository.not_found', `no repository at ${store.location}`, {
       facts: { location: store.location },
     });
   }
-  return { store, document: found.document };
+  return { store, document };
 }
 
 interface InitOptions extends OpenOptions {
@@ -44,11 +50,8 @@ export async function ensureRepository(
   store: Store,
   options: InitOptions,
 ): Promise<{ repository: Repository; created: boolean }> {
-  const found = await readDocument(store, keys.repository, {
-    schema: repositorySchema,
-    signal: options.signal,
-  });
-  if (found !== undefined) return { repository: { store, document: found.document }, created: false };
+  const found = await findRepositoryDocument(store, options);
+  if (found !== undefined) return { repository: { store, document: found }, created: false };
   await refuseForeignContent(store, options.signal);
   const document: RepositoryDocument = {
     formatVersion: FORMAT_VERSION,

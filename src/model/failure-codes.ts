@@ -54,6 +54,21 @@ export const FAILURE_CODES = {
     remedy:
       'the server sent changes that this version does not understand; nothing was stored after them: update tidemark, or report this',
   },
+  'source.wal_level': { exit: 6, remedy: 'set wal_level = logical and restart the server' },
+  'source.no_replication': {
+    exit: 6,
+    remedy: 'have a superuser run ALTER ROLE … REPLICATION, or `tidemark init --capture --print-sql`',
+  },
+  'source.no_slot': {
+    exit: 6,
+    remedy:
+      'drop a replication slot that nobody needs, or raise max_replication_slots and restart the server',
+  },
+  'source.slot_in_use': { exit: 4, remedy: 'stop whoever streams from the slot, then run again' },
+  'source.old_transaction': {
+    exit: 6,
+    remedy: 'end the transaction that the message names, or wait for it, then run again',
+  },
   'source.unsupported': { exit: 6, remedy: 'PostgreSQL 14 to 18 are supported' },
 
   'target.unreachable': {

@@ -17,6 +17,8 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
   /** Applied by SET and read back: startup options don't pass through poolers. */
   readonly session?: Readonly<Record<string, string>>;
+  /** A walsender that is connected to the database: it takes replication commands, and SQL without parameters. */
+  readonly replication?: boolean;
   readonly onNotice?: (notice: { readonly code: string | undefined; readonly message: string }) => void;
 }
 

@@ -13,7 +13,11 @@ interface OpenOptions {
   readonly side: Side;
   readonly job: string;
   readonly signal: AbortSignal;
+  readonly replication?: boolean;
 }
+
+/** node-postgres reads it; its types don't know it. */
+const WALSENDER: object = { replication: 'database' };
 
 const KEEPALIVE_MS = 10_000;
 
@@ -59,6 +63,7 @@ async function attempt(
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
     ...(settings.options !== undefined && { options: settings.options }),
+    ...(options.replication === true && WALSENDER),
     ssl: tls,
     ...(tls === false && { stream: () => new ReceiveSocket() }),
     // Asked for only when the server wants one: the socket's state is looked at before anything secret is sent.

@@ -2,6 +2,7 @@ import type { Manifest } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import { captureTool } from '../runtime/subprocess.ts';
+import { dropsCaptureObject, isCaptureObject } from './capture-objects.ts';
 import { selectFromDump } from './dump-selection.ts';
 import type { RestoreRequest } from './request.ts';
 import { parseList, parseScript } from './schema-script.ts';
@@ -11,11 +12,13 @@ import { dumpInput } from './staged-dump.ts';
 /** A schema's SQL is held in memory; this bounds it. */
 const MAX_SCRIPT_BYTES = 512 * 1024 * 1024;
 
-/** All entries of a snapshot's schema, in the archive's order. */
+/** All entries of a snapshot's schema, in the archive's order; without what change capture keeps on a source. */
 export async function readSchema(request: RestoreRequest, tools: ClientTools): Promise<SchemaEntry[]> {
   const run = printer(request, tools);
   const list = parseList(text(await run(['--list', '--schema-only']), request.manifest));
-  return parseScript(text(await run(['--verbose', '--schema-only', '--file=-']), request.manifest), list);
+  const script = text(await run(['--verbose', '--schema-only', '--file=-']), request.manifest);
+  const own = new Set(list.filter((entry) => isCaptureObject(entry)).map((entry) => entry.dumpId));
+  return parseScript(script, list).filter((entry) => !own.has(entry.dumpId));
 }
 
 /** Everything that the dump holds, data and all, in its own order. */
@@ -40,7 +43,10 @@ export async function readDropScript(request: RestoreRequest, tools: ClientTools
   const end = script.search(/^--\n-- Name: .*; Type: /m);
   if (start === -1 || end < start) return large;
   const statements = script.slice(start, end).split(/(?<=;)\n+/);
-  return [...statements.filter((statement) => !GOES_WITH_ITS_TABLE.test(statement)), large].join('\n');
+  const dropped = statements.filter(
+    (statement) => !GOES_WITH_ITS_TABLE.test(statement) && !dropsCaptureObject(statement),
+  );
+  return [...dropped, large].join('\n');
 }
 
 /** Large objects are no schema to pg_restore; engine copy keeps them in a dump of their own. */

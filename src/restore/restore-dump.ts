@@ -2,6 +2,7 @@ import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import { runTool } from '../runtime/subprocess.ts';
+import { isCaptureObject } from './capture-objects.ts';
 import { selectAll, selectFromDump } from './dump-selection.ts';
 import type { DumpSelection } from './dump-selection.ts';
 import type { RestorePlan } from './plan.ts';
@@ -60,8 +61,10 @@ async function selectionOf(
   work: { readonly tools: ClientTools; readonly plan: RestorePlan },
 ): Promise<DumpSelection> {
   const { scope } = request;
-  if (scope.tables.length + scope.schemas.length === 0) return selectAll();
-  return selectFromDump(selectDumpIds(await readDumpList(request, work.tools), work.plan));
+  const list = await readDumpList(request, work.tools);
+  if (scope.tables.length + scope.schemas.length > 0) return selectFromDump(selectDumpIds(list, work.plan));
+  const wanted = list.filter((entry) => !isCaptureObject(entry));
+  return wanted.length === list.length ? selectAll() : selectFromDump(wanted.map((entry) => entry.dumpId));
 }
 
 /** Positions of sequences are not among it: their lines name no object by its oid, so they are set by us. */

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { setMaxListeners } from 'node:events';
 import { execa } from 'execa';
 import { connect } from '../../src/postgres/connection.ts';
-import type { Connection } from '../../src/postgres/connection.ts';
+import type { ConnectOptions, Connection } from '../../src/postgres/connection.ts';
 import { parseConnectionUrl } from '../../src/postgres/connection-settings.ts';
 import { libpqEnvironment } from '../../src/postgres/libpq-environment.ts';
 import { sqlFile } from '../../src/postgres/sql-file.ts';
@@ -45,8 +45,11 @@ export async function testServer(
 }
 
 /** A session as a user of the database would open it. */
-export function session(url: string): Promise<Connection> {
-  return connect(parseConnectionUrl(url, {}), { side: 'source', job: 'test', signal: calm });
+export function session(
+  url: string,
+  options: Pick<ConnectOptions, 'onNotice' | 'replication'> = {},
+): Promise<Connection> {
+  return connect(parseConnectionUrl(url, {}), { side: 'source', job: 'test', signal: calm, ...options });
 }
 
 /** Runs SQL in a new session. */

@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['storage', 'postgres'],
   ['catalog', 'server'],
   ['verify'],
-  ['snapshot', 'restore'],
+  ['snapshot', 'capture', 'restore'],
   ['recovery', 'doctor'],
   [],
   ['app'],
@@ -42,7 +42,7 @@ test('a room imports only rooms on lower floors', () => {
 
 test('SQL that runs on any database is ASCII: a server may have no such character', () => {
   const root = fileURLToPath(new URL('../../sql', import.meta.url));
-  const files = globSync('{introspect,target}/*.sql', { cwd: root });
+  const files = globSync('{introspect,source,target}/*.sql', { cwd: root });
   expect(files.length).toBeGreaterThan(8);
   const odd = files.filter((file) => readFileSync(join(root, file)).some((byte) => byte > 0x7f));
   expect(odd).toEqual([]);

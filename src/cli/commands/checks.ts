@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { doctorJob, initJob, verifyJob } from '../../app/check-jobs.ts';
+import { doctorJob, verifyJob } from '../../app/check-jobs.ts';
 import { printableConfig } from '../../app/printable-config.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { formatBytes, formatCount } from '../../model/quantities.ts';
@@ -7,16 +7,6 @@ import type { VerifyReport } from '../../verify/verify-snapshot.ts';
 import type { CommandContext } from '../context.ts';
 import { startProgress } from '../progress.ts';
 import { findingLine } from '../terminal.ts';
-
-export function addInitCommand(program: Command, run: CommandContext): void {
-  const command = program.command('init').description('make a repository');
-  run.action(command, async ({ settings, terminal, signal }) => {
-    const made = await initJob(settings, signal);
-    terminal.result(made, [
-      made.created ? `made a repository at ${made.location}` : `${made.location} is a repository already`,
-    ]);
-  });
-}
 
 export function addVerifyCommand(program: Command, run: CommandContext): void {
   const command = program

@@ -1,0 +1,3 @@
+DROP EVENT TRIGGER IF EXISTS tidemark_ddl;
+DROP EVENT TRIGGER IF EXISTS tidemark_drop;
+DROP EVENT TRIGGER IF EXISTS tidemark_rewrite;
