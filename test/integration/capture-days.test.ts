@@ -195,7 +195,7 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
     });
     await holder.execute('ROLLBACK');
     const both = await Promise.all([initCapture(url, folder.path), initCapture(url, folder.path)]);
-    expect(both.map((made) => (made['done'] as string[]).length).sort()).toEqual([0, 1]);
+    expect(both.map((made) => (made['done'] as string[]).length).sort((a, b) => a - b)).toEqual([0, 1]);
     await tidemarkJson(['init', '--remove', ...common(folder.path)]);
   });
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { execa } from 'execa';
 import { statSync } from 'node:fs';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { newDatabase, sql, testServer } from '../support/postgres.ts';
+import { newDatabase, rows, sql, testServer } from '../support/postgres.ts';
 import { freePort } from '../support/ports.ts';
 import { temporaryFolder, tidemark } from '../support/tidemark.ts';
 
@@ -151,8 +151,23 @@ test('a transaction pooler is refused; a session pooler serves', async () => {
     const { exitCode, stderr } = await take(
       `postgresql://postgres@127.0.0.1:${port}${pathname}?sslmode=disable`,
     );
+    // Neither kind passes replication on, and none may keep our advisory lock.
+    const capture = await tidemark([
+      'init',
+      '--capture',
+      '--repository',
+      folder.path,
+      '--url',
+      `postgresql://postgres@127.0.0.1:${port}${pathname}?sslmode=disable`,
+    ]);
     bouncer.kill();
     await bouncer;
+    expect({ mode, exitCode: capture.exitCode, stderr: capture.stderr }).toEqual({
+      mode,
+      exitCode: 6,
+      stderr: expect.stringMatching(/source\.pooler[^]*direct URL/) as string,
+    });
+    expect(await rows(source, `SELECT 1 FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
     expect({ mode, exitCode, pooler: stderr.includes('source.pooler') }).toEqual({
       mode,
       exitCode: expected,

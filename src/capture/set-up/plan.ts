@@ -50,8 +50,7 @@ export function planSetUp(state: SourceState, names: CaptureNames): SetUpPlan {
 function schemaSteps({ server, abilities }: SourceState): Step[] {
   const full = `${COMMENT}, ${createHash('sha256').update(sourceSql('functions')).digest('hex').slice(0, 12)}`;
   const wanted = abilities.eventTrigger ? full : (server.code ?? COMMENT);
-  const own = !server.schema || server.schemaOwned;
-  if (!own || server.code === wanted) return [];
+  if (!ownsSchema(server) || server.code === wanted) return [];
   const object = (title: string, file: string, variables: Record<string, string> = {}): Step => ({
     kind: 'object',
     title,
@@ -70,7 +69,7 @@ function schemaSteps({ server, abilities }: SourceState): Step[] {
 }
 
 function triggerSteps({ server, abilities }: SourceState): Step[] {
-  if (!abilities.eventTrigger) return [];
+  if (!abilities.eventTrigger || !ownsSchema(server)) return [];
   return Object.entries(EVENTS)
     .filter(([trigger]) => !server.eventTriggers.includes(trigger))
     .map(([trigger, what]) => ({
@@ -78,6 +77,11 @@ function triggerSteps({ server, abilities }: SourceState): Step[] {
       title: `event trigger ${trigger}`,
       sql: sourceSql('event-trigger', { trigger, ...what }),
     }));
+}
+
+/** What a DBA has put there is the DBA's to change. */
+function ownsSchema(server: SourceState['server']): boolean {
+  return !server.schema || server.schemaOwned;
 }
 
 function slotDropStep({ slot }: CaptureNames): Step {
