@@ -66,6 +66,9 @@ done
 # shellcheck disable=SC2086
 [ -z "$missing" ] || install_packages $missing
 
+# Debian's newer suites are unpacked below; other systems with apt lack its keys.
+if has apt-get && [ ! -f /usr/share/keyrings/debian-archive-keyring.gpg ]; then install_packages debian-archive-keyring; fi
+
 # Newer client programs, for servers newer than this system's own packages.
 newest=0
 for folder in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql@*/bin; do

@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError } from 'commander';
 import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
@@ -11,10 +10,6 @@ import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { CommandContext } from './context.ts';
 import { addCommonOptions } from './options.ts';
-
-// What is on its way between server and archive lies outside V8's heap, but counts as its growth: by default, a few
-// MB more than after the last collection start the next one. 200 is faster by a tenth, and takes 40 MB more into S3.
-setFlagsFromString('--heap-growing-percent=100');
 
 const stop = new AbortController();
 let asked = 0;
