@@ -1,6 +1,6 @@
 import type { Manifest } from '../archive/manifest.ts';
-import { findRepositoryDocument } from '../catalog/repository.ts';
-import { listSnapshotFolders, readManifest } from '../catalog/snapshots.ts';
+import { findRepository } from '../catalog/repository.ts';
+import { listSnapshotFolders } from '../catalog/snapshots.ts';
 import { checkCapture } from '../doctor/check-capture.ts';
 import { checkRepository } from '../doctor/check-repository.ts';
 import { checkSource } from '../doctor/check-source.ts';
@@ -13,8 +13,9 @@ import { parseRecoveryTarget } from '../recovery/target.ts';
 import { verifySnapshot } from '../verify/verify-snapshot.ts';
 import type { VerifyReport } from '../verify/verify-snapshot.ts';
 import type { Store } from '../storage/store.ts';
-import { withRepository } from './list-job.ts';
+import { authenticManifest, withRepository } from './list-job.ts';
 import type { Settings } from './settings.ts';
+import { exposedSigningKey } from './signing-keys.ts';
 
 /** Verifies one snapshot, or all of the source. A repository without any fails with `check.empty`. */
 export async function verifyJob(
@@ -31,6 +32,7 @@ export async function verifyJob(
   return withRepository(settings, signal, async (repository) => {
     const source = settings.sourceName;
     const manifests: Manifest[] = [];
+    const reports: VerifyReport[] = [];
     if (options.target !== undefined) {
       manifests.push(
         await chooseSnapshot(repository, { source, target: parseRecoveryTarget(options.target), signal }),
@@ -38,10 +40,12 @@ export async function verifyJob(
     } else {
       const folders = await listSnapshotFolders(repository, { source, signal });
       for (const folder of folders.filter((candidate) => candidate.complete)) {
-        manifests.push((await readManifest(repository, folder, { signal })).document);
+        const found = await authenticManifest(repository, folder, signal);
+        if (found.manifest !== undefined) manifests.push(found.manifest);
+        else reports.push(refusedReport(folder.id, found.refusal));
       }
     }
-    if (manifests.length === 0)
+    if (manifests.length + reports.length === 0)
       throw new Failure(
         'check.empty',
         `no snapshot of source ${source} to verify in ${repository.store.location}`,
@@ -50,13 +54,17 @@ export async function verifyJob(
       options.deep && manifests.some((manifest) => manifest.encryptedTo.length > 0)
         ? await settings.opener()
         : undefined;
-    const reports: VerifyReport[] = [];
     for (const manifest of manifests) {
       options.onSnapshot(manifest.id);
       reports.push(await verifySnapshot(repository, manifest, { ...options, opener }));
     }
     return reports;
   });
+}
+
+function refusedReport(snapshot: string, refusal: Failure): VerifyReport {
+  const { code: check, message, remedy } = refusal;
+  return { snapshot, objects: 0, bytes: 0, rows: 0n, findings: [{ level: 'error', check, message, remedy }] };
 }
 
 /** Findings about source and repository, as far as they are configured. */
@@ -90,8 +98,12 @@ export async function doctorJob(
   try {
     const opener = await settings.opener();
     const fingerprints = settings.sealer()?.fingerprints ?? [];
+    const identityFingerprints = opener?.fingerprints;
+    const signing = { signer: await settings.signer(), trust: settings.trust() };
+    const exposed = await exposedSigningKey(settings.config);
+    if (exposed !== undefined) findings.push(exposed);
     findings.push(
-      ...(await checkRepository({ store, fingerprints, identityFingerprints: opener?.fingerprints, signal })),
+      ...(await checkRepository({ store, fingerprints, identityFingerprints, ...signing, signal })),
     );
     if (source !== undefined) findings.push(...(await captureChecks(settings, store, signal)));
   } finally {
@@ -103,8 +115,9 @@ export async function doctorJob(
 /** The slot is named after the repository: without one, nothing can be said about capture. */
 async function captureChecks(settings: Settings, store: Store, signal: AbortSignal): Promise<Finding[]> {
   // What is wrong with the repository has been said by its own check.
-  const document = await findRepositoryDocument(store, { signal }).catch(() => undefined);
-  if (document === undefined) return [];
-  const names = captureNames(settings.sourceName, document.repositoryId);
+  const reading = { signer: undefined, trust: settings.trust(), signal };
+  const found = await findRepository(store, reading).catch(() => undefined);
+  if (found === undefined) return [];
+  const names = captureNames(settings.sourceName, found.document.repositoryId);
   return checkCapture({ settings: settings.captureSource(), names, signal });
 }

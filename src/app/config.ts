@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { Failure } from '../model/failure.ts';
+import { LEAST_RATE, parseRate } from '../model/quantities.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'up to 31 lower-case letters, digits, _ and -');
 
@@ -14,6 +15,10 @@ const sourceSchema = z.strictObject({
   schemas: z.array(z.string()).optional(),
   exclude: z.array(z.string()).optional(),
 });
+
+const rate = z
+  .string()
+  .refine((text) => (parseRate(text) ?? 0) >= LEAST_RATE, 'a rate like 20MB/s, at least 100KB/s');
 
 const repositorySchema = z.strictObject({
   url: z.string().min(1),
@@ -31,6 +36,7 @@ const repositorySchema = z.strictObject({
   objectLock: z
     .strictObject({ mode: z.enum(['GOVERNANCE', 'COMPLIANCE']), retainDays: z.int().min(1) })
     .optional(),
+  limits: z.strictObject({ upload: rate.optional(), download: rate.optional() }).optional(),
 });
 
 /** `tidemark.yaml`. Unknown settings are refused: one that is ignored silently may be the one that mattered. */
@@ -52,6 +58,10 @@ const configSchema = z.strictObject({
       identityFile: z.string().optional(),
     })
     .optional(),
+  /** Ed25519, PEM: what is written is signed. */
+  signing: z.strictObject({ keyFile: z.string().min(1) }).optional(),
+  /** Public keys: what none of them signed is refused. An empty list would look like protection. */
+  trust: z.array(z.string().min(1)).min(1).optional(),
 });
 export type Config = z.infer<typeof configSchema>;
 

@@ -21,12 +21,14 @@ export interface MadeRepository {
 
 /** Makes the repository, or says that it is there. */
 export async function initJob(settings: Settings, signal: AbortSignal): Promise<MadeRepository> {
+  const signing = await settings.signing();
   const store = await settings.store();
   try {
     const recipientFingerprints = settings.sealer()?.fingerprints ?? [];
     const { repository, created } = await ensureRepository(store, {
       recipientFingerprints,
       program: PROGRAM,
+      ...signing,
       signal,
     });
     checkRecipients(repository, recipientFingerprints);

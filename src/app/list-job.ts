@@ -1,8 +1,11 @@
 import type { Manifest } from '../archive/manifest.ts';
 import { openRepository } from '../catalog/repository.ts';
 import type { Repository } from '../catalog/repository.ts';
+import { isNotAuthentic } from '../catalog/signatures.ts';
 import { listSnapshotFolders, readManifest } from '../catalog/snapshots.ts';
 import type { SnapshotFolder } from '../catalog/snapshots.ts';
+import { asFailure } from '../model/failure.ts';
+import type { Failure } from '../model/failure.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import type { Settings } from './settings.ts';
@@ -20,9 +23,19 @@ export interface ListedSnapshot {
   readonly encrypted: boolean;
 }
 
+/** A manifest that no trusted key vouches for. */
+interface RefusedSnapshot {
+  readonly id: string;
+  readonly source: string;
+  readonly code: string;
+  readonly message: string;
+}
+
 export interface Listing {
   readonly location: string;
   readonly snapshots: readonly ListedSnapshot[];
+  /** Only with `trust`: one that is foreign does not hide those that are not. */
+  readonly refused: readonly RefusedSnapshot[];
   /** Data without a manifest: never a snapshot. */
   readonly unfinished: readonly SnapshotFolder[];
 }
@@ -38,16 +51,41 @@ export async function listJob(
       ...(!options.allSources && { source: settings.sourceName }),
     });
     const snapshots: ListedSnapshot[] = [];
+    const refused: RefusedSnapshot[] = [];
     for (const folder of folders.filter((candidate) => candidate.complete)) {
-      const { document } = await readManifest(repository, folder, { signal });
-      snapshots.push(listed(document));
+      const found = await authenticManifest(repository, folder, signal);
+      if (found.manifest !== undefined) snapshots.push(listed(found.manifest));
+      else {
+        const { code, message } = found.refusal;
+        refused.push({ id: folder.id, source: folder.source, code, message });
+      }
     }
     return {
       location: repository.store.location,
       snapshots,
+      refused,
       unfinished: folders.filter((folder) => !folder.complete),
     };
   });
+}
+
+type Authentic =
+  | { readonly manifest: Manifest }
+  | { readonly manifest: undefined; readonly refusal: Failure };
+
+/** A manifest, or why it is not authentic. */
+export async function authenticManifest(
+  repository: Repository,
+  at: { readonly source: string; readonly id: string },
+  signal: AbortSignal,
+): Promise<Authentic> {
+  try {
+    return { manifest: (await readManifest(repository, at, { signal })).document };
+  } catch (error) {
+    const refusal = asFailure(error);
+    if (!isNotAuthentic(refusal)) throw refusal;
+    return { manifest: undefined, refusal };
+  }
 }
 
 /** One snapshot's manifest, by id or target. */
@@ -61,15 +99,16 @@ export async function showJob(
   );
 }
 
-/** Opens the configured repository for one job. */
+/** Opens the configured repository for one job that only reads. */
 export async function withRepository<T>(
   settings: Settings,
   signal: AbortSignal,
   act: (repository: Repository) => Promise<T>,
 ): Promise<T> {
+  const trust = settings.trust();
   const store = await settings.store();
   try {
-    return await act(await openRepository(store, { signal }));
+    return await act(await openRepository(store, { signer: undefined, trust, signal }));
   } finally {
     await store.close();
   }

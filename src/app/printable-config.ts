@@ -23,6 +23,8 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
       recipients: config.encryption?.recipients ?? [],
       identityFile: config.encryption?.identityFile ?? null,
     },
+    signing: { keyFile: config.signing?.keyFile ?? null },
+    trust: config.trust ?? [],
   };
 }
 

@@ -1,16 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { createOpener, createSealer, parseIdentityFile } from '../archive/age.ts';
 import type { Opener, Sealer } from '../archive/age.ts';
+import type { Signer, Trust } from '../archive/signature.ts';
 import { assertSourceName } from '../catalog/ids.ts';
+import type { Signing } from '../catalog/signatures.ts';
 import { Failure } from '../model/failure.ts';
+import { parseRate } from '../model/quantities.ts';
 import { parseConnectionService, parseConnectionUrl } from '../postgres/connection-settings.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { discoverTools } from '../postgres/tools.ts';
 import type { ClientTools } from '../postgres/tools.ts';
+import { Meter } from '../storage/meter.ts';
+import type { Traffic } from '../storage/meter.ts';
 import { openStore } from '../storage/open-store.ts';
+import { RateLimit } from '../storage/rate-limit.ts';
+import type { RateLimits } from '../storage/rate-limit.ts';
 import type { Store } from '../storage/store.ts';
 import { loadConfig } from './config.ts';
 import type { Config, LoadedConfig } from './config.ts';
+import { loadSigner, loadTrust, refuseUnreadable } from './signing-keys.ts';
 
 /** What every command takes on its command line. */
 export interface CommonOptions {
@@ -19,7 +27,12 @@ export interface CommonOptions {
   readonly source?: string;
   readonly repository?: string;
   readonly identityFile?: string;
+  /** Bytes per second. */
+  readonly limitUpload?: number;
+  readonly limitDownload?: number;
 }
+
+type RepositoryEntry = NonNullable<Config['repositories']>[string];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,6 +42,9 @@ export class Settings {
   readonly environment: Environment;
   readonly sourceName: string;
   readonly #options: CommonOptions;
+  readonly #meter = new Meter();
+  /** By repository: however often its store is opened, its transfers share one limit. */
+  readonly #limits = new Map<string, RateLimits>();
 
   private constructor(options: CommonOptions, loaded: LoadedConfig, environment: Environment) {
     this.#options = options;
@@ -101,9 +117,47 @@ export class Settings {
     const named = wanted ?? onlyName(this.config.repositories);
     if (named === undefined) return undefined;
     const entry = this.config.repositories?.[named];
+    const limits = this.#limits.get(named) ?? this.#limitsOf(entry);
+    this.#limits.set(named, limits);
     return openStore(
       entry === undefined ? { url: named } : typeof entry === 'string' ? { url: entry } : entry,
+      { meter: this.#meter, limits },
     );
+  }
+
+  /** The command line's limits are those of whatever repository it names. */
+  #limitsOf(entry: RepositoryEntry | undefined): RateLimits {
+    const { upload, download } = (typeof entry === 'object' ? entry.limits : undefined) ?? {};
+    const limit = (given: number | undefined, text: string | undefined): RateLimit | undefined => {
+      const rate = given ?? (text === undefined ? undefined : parseRate(text));
+      return rate === undefined ? undefined : new RateLimit(rate);
+    };
+    return {
+      upload: limit(this.#options.limitUpload, upload),
+      download: limit(this.#options.limitDownload, download),
+    };
+  }
+
+  /** Of all repositories so far. */
+  get traffic(): Traffic {
+    return this.#meter.traffic;
+  }
+
+  /** For who only reads. Undefined: nothing is authenticated. Fails with `key.invalid`. */
+  trust(): Trust | undefined {
+    return loadTrust(this.config);
+  }
+
+  /** Undefined: nothing is signed. Fails with `key.missing` or `key.invalid`. */
+  signer(): Promise<Signer | undefined> {
+    return loadSigner(this.config);
+  }
+
+  /** For who writes. Fails with `config.invalid` when what is written would be refused when it is read. */
+  async signing(): Promise<Signing> {
+    const signing = { signer: await this.signer(), trust: this.trust() };
+    refuseUnreadable(signing);
+    return signing;
   }
 
   /** Undefined: nothing is encrypted. */

@@ -45,6 +45,7 @@ export async function snapshotJob(
   const staging = stagingOf(settings, run);
   const source = settings.source();
   const sealer = settings.sealer();
+  const signing = await settings.signing();
   const tools = await settings.tools(run.signal);
   const store = await settings.store();
   try {
@@ -52,6 +53,7 @@ export async function snapshotJob(
     const { repository, created } = await ensureRepository(store, {
       recipientFingerprints: fingerprints,
       program: PROGRAM,
+      ...signing,
       signal: run.signal,
     });
     if (created) run.onCreated(store.location);

@@ -8,6 +8,8 @@ export const keys = {
   manifest: (source: string, id: string): string => `sources/${source}/snapshots/${id}/manifest.json`,
   snapshotObject: (source: string, id: string, name: string): string =>
     `sources/${source}/snapshots/${id}/${name}`,
+  /** Of a document: Ed25519 over its exact bytes. */
+  signature: (key: string): string => `${key}.sig`,
 } as const;
 
 const MANIFEST_KEY = /^sources\/([a-z0-9][a-z0-9_-]{0,30})\/snapshots\/([0-9A-Za-z-]+)\/manifest\.json$/;

@@ -1,9 +1,9 @@
 import { decodeMemberList } from '../archive/member-list.ts';
 import { sha256Hex } from '../archive/digest.ts';
 import type { Manifest, Member } from '../archive/manifest.ts';
-import { readSmallObject } from './documents.ts';
 import { keys } from './keys.ts';
 import type { Repository } from './repository.ts';
+import { readSmallObject } from './small-object.ts';
 import { Failure } from '../model/failure.ts';
 
 /** A part and the archive it lies in. */

@@ -2,38 +2,39 @@ import { repositorySchema, sourceSchema, FORMAT_VERSION } from '../archive/manif
 import type { RepositoryDocument, SourceDocument } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import type { Store } from '../storage/store.ts';
-import { encodeDocument, readDocument } from './documents.ts';
+import { encodeDocument, putDocument, readDocument } from './documents.ts';
 import { randomCharacters } from './ids.ts';
 import { keys } from './keys.ts';
+import type { Signing } from './signatures.ts';
 
-/** An opened repository: its store and what `repository.json` says. */
-export interface Repository {
+/** An opened repository: its store, what `repository.json` says, and whose signatures count in it. */
+export interface Repository extends Signing {
   readonly store: Store;
   readonly document: RepositoryDocument;
 }
 
-interface OpenOptions {
+interface CallOptions {
   readonly signal: AbortSignal;
 }
 
-/** What `repository.json` says; undefined where there is none. */
-export async function findRepositoryDocument(
-  store: Store,
-  options: OpenOptions,
-): Promise<RepositoryDocument | undefined> {
-  const { signal } = options;
-  return (await readDocument(store, keys.repository, { schema: repositorySchema, signal }))?.document;
-}
+type OpenOptions = CallOptions & Signing;
 
-/** Opens a repository. Fails with `repository.not_found` where there is none. */
+/** Opens a repository. Fails with `repository.not_found` where there is none, with `trust` also as `readDocument` does. */
 export async function openRepository(store: Store, options: OpenOptions): Promise<Repository> {
-  const document = await findRepositoryDocument(store, options);
-  if (document === undefined) {
+  const found = await findRepository(store, options);
+  if (found === undefined) {
     throw new Failure('repository.not_found', `no repository at ${store.location}`, {
       facts: { location: store.location },
     });
   }
-  return { store, document };
+  return found;
+}
+
+/** Undefined where there is none. */
+export async function findRepository(store: Store, options: OpenOptions): Promise<Repository | undefined> {
+  const { signer, trust, signal } = options;
+  const found = await readDocument(store, keys.repository, { schema: repositorySchema, trust, signal });
+  return found && { store, document: found.document, signer, trust };
 }
 
 interface InitOptions extends OpenOptions {
@@ -50,8 +51,8 @@ export async function ensureRepository(
   store: Store,
   options: InitOptions,
 ): Promise<{ repository: Repository; created: boolean }> {
-  const found = await findRepositoryDocument(store, options);
-  if (found !== undefined) return { repository: { store, document: found }, created: false };
+  const found = await findRepository(store, options);
+  if (found !== undefined) return { repository: found, created: false };
   await refuseForeignContent(store, options.signal);
   const document: RepositoryDocument = {
     formatVersion: FORMAT_VERSION,
@@ -61,12 +62,14 @@ export async function ensureRepository(
     createdBy: options.program,
     recipientFingerprints: [...options.recipientFingerprints].sort(),
   };
-  const put = await store.putIfAbsent(keys.repository, encodeDocument(document), {
-    signal: options.signal,
-    contentType: 'application/json',
-  });
-  const created = put.outcome !== 'differs';
-  return { repository: created ? { store, document } : await openRepository(store, options), created };
+  const { signer, trust } = options;
+  const created = await putDocument(
+    store,
+    { key: keys.repository, bytes: encodeDocument(document) },
+    options,
+  );
+  const repository = created ? { store, document, signer, trust } : await openRepository(store, options);
+  return { repository, created };
 }
 
 /** A lost repository.json must not be replaced beside old snapshots: ids and recipients would silently differ. */
@@ -102,14 +105,23 @@ export function checkRecipients(repository: Repository, fingerprints: readonly s
 export async function ensureSource(
   repository: Repository,
   first: SourceDocument,
-  options: OpenOptions,
+  options: CallOptions,
 ): Promise<SourceDocument> {
-  const key = keys.source(first.source);
-  const put = await repository.store.putIfAbsent(key, encodeDocument(first), {
-    signal: options.signal,
-    contentType: 'application/json',
-  });
-  if (put.outcome !== 'differs') return first;
-  const found = await readDocument(repository.store, key, { schema: sourceSchema, signal: options.signal });
-  return found?.document ?? first;
+  const { store, signer } = repository;
+  const { signal } = options;
+  const found = await readSource(repository, first.source, options);
+  if (found !== undefined) return found;
+  const document = { key: keys.source(first.source), bytes: encodeDocument(first) };
+  const created = await putDocument(store, document, { signer, signal });
+  return (created ? undefined : await readSource(repository, first.source, options)) ?? first;
+}
+
+/** Undefined when no snapshot of it was ever begun. */
+export async function readSource(
+  { store, trust }: Repository,
+  source: string,
+  { signal }: CallOptions,
+): Promise<SourceDocument | undefined> {
+  const found = await readDocument(store, keys.source(source), { schema: sourceSchema, trust, signal });
+  return found?.document;
 }

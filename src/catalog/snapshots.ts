@@ -1,10 +1,11 @@
 import { manifestSchema } from '../archive/manifest.ts';
 import type { Manifest } from '../archive/manifest.ts';
-import { Failure } from '../model/failure.ts';
+import { Failure, asFailure } from '../model/failure.ts';
 import { encodeDocument, readDocument } from './documents.ts';
 import type { ReadDocument } from './documents.ts';
 import { keys, parseManifestKey } from './keys.ts';
 import type { Repository } from './repository.ts';
+import { isNotAuthentic, putSignature } from './signatures.ts';
 
 interface CallOptions {
   readonly signal: AbortSignal;
@@ -51,7 +52,8 @@ export async function readManifest(
   options: CallOptions,
 ): Promise<ReadDocument<Manifest>> {
   const key = keys.manifest(at.source, at.id);
-  const found = await readDocument(repository.store, key, { schema: manifestSchema, signal: options.signal });
+  const { store, trust } = repository;
+  const found = await readDocument(store, key, { schema: manifestSchema, trust, signal: options.signal });
   if (found === undefined) {
     throw new Failure('recovery.no_point', `no snapshot ${at.id} of source ${at.source}`, {
       facts: { source: at.source, snapshot: at.id, location: repository.store.location },
@@ -70,37 +72,81 @@ export async function readManifest(
   return found;
 }
 
-/** The newest complete snapshot of a source, whole ones only unless said otherwise. */
+/** The newest complete whole snapshot of a source. One that is not authentic is refused, not passed over (P5). */
 export async function newestSnapshot(
   repository: Repository,
-  options: CallOptions & { readonly source: string; readonly whole: boolean },
+  options: CallOptions & { readonly source: string },
 ): Promise<ReadDocument<Manifest> | undefined> {
-  const folders = await listSnapshotFolders(repository, options);
-  for (const folder of folders.filter((candidate) => candidate.complete).reverse()) {
+  for (const folder of await newestFirst(repository, options)) {
     const found = await readManifest(repository, folder, options);
-    if (!options.whole || found.document.scope.kind === 'whole') return found;
+    if (found.document.scope.kind === 'whole') return found;
   }
   return undefined;
+}
+
+/** What a new snapshot names as the one before. What is not authentic is no link: nobody can stop backups with it. */
+export async function previousSnapshot(
+  repository: Repository,
+  options: CallOptions & { readonly source: string },
+): Promise<Manifest['previous']> {
+  for (const folder of await newestFirst(repository, options)) {
+    try {
+      const { document, sha256 } = await readManifest(repository, folder, options);
+      return { id: document.id, manifestSha256: sha256 };
+    } catch (error) {
+      if (!isNotAuthentic(asFailure(error))) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function newestFirst(
+  repository: Repository,
+  options: CallOptions & { readonly source: string },
+): Promise<SnapshotFolder[]> {
+  const folders = await listSnapshotFolders(repository, options);
+  return folders.filter((folder) => folder.complete).reverse();
+}
+
+/** A manifest as it will be stored. */
+export interface FinalManifest {
+  readonly manifest: Manifest;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Settles a manifest's bytes and stores their signature, if the repository is signed. The snapshot does not exist
+ * yet, and never will if its writer dies here: a signature alone is one more object of an unfinished folder.
+ */
+export async function signManifest(
+  repository: Repository,
+  manifest: Manifest,
+  options: CallOptions,
+): Promise<FinalManifest> {
+  const bytes = encodeDocument(manifestSchema.parse(manifest));
+  const signature = repository.signer?.sign(bytes);
+  const key = keys.manifest(manifest.source, manifest.id);
+  if (signature !== undefined && !(await putSignature(repository.store, key, signature, options)))
+    throw taken(repository, manifest, 'signature');
+  return { manifest, bytes };
 }
 
 /** The commit point of a snapshot (P2). Fails with `repository.exists_differs` rather than overwrite. */
 export async function publishManifest(
   repository: Repository,
-  manifest: Manifest,
+  final: FinalManifest,
   options: CallOptions,
 ): Promise<void> {
-  const checked = manifestSchema.parse(manifest);
-  const put = await repository.store.putIfAbsent(
-    keys.manifest(manifest.source, manifest.id),
-    encodeDocument(checked),
-    {
-      signal: options.signal,
-      contentType: 'application/json',
-    },
-  );
-  if (put.outcome === 'differs') {
-    throw new Failure('repository.exists_differs', `another manifest stands at snapshot ${manifest.id}`, {
-      facts: { snapshot: manifest.id, location: repository.store.location },
-    });
-  }
+  const { manifest, bytes } = final;
+  const put = await repository.store.putIfAbsent(keys.manifest(manifest.source, manifest.id), bytes, {
+    signal: options.signal,
+    contentType: 'application/json',
+  });
+  if (put.outcome === 'differs') throw taken(repository, manifest, 'manifest');
+}
+
+function taken(repository: Repository, { id }: Manifest, what: string): Failure {
+  return new Failure('repository.exists_differs', `another ${what} stands at snapshot ${id}`, {
+    facts: { snapshot: id, location: repository.store.location },
+  });
 }

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { Failure } from '../model/failure.ts';
-import { parseSize } from '../model/quantities.ts';
+import { LEAST_RATE, parseRate, parseSize } from '../model/quantities.ts';
 import type { CommonOptions } from '../app/settings.ts';
 
 /** Options that every command takes. */
@@ -50,6 +50,27 @@ export function seconds(name: string) {
     const unit = match[2] === 'ms' ? 1 : match[2] === 'm' || match[2] === 'min' ? 60_000 : 1000;
     return Number(match[1]) * unit;
   };
+}
+
+function rate(name: string) {
+  return (text: string): number => {
+    const bytesPerSecond = parseRate(text);
+    if (bytesPerSecond === undefined || bytesPerSecond < LEAST_RATE)
+      throw new Failure('usage.invalid', `${name} takes a rate like 20MB/s, at least 100KB/s`);
+    return bytesPerSecond;
+  };
+}
+
+/** What `limits.upload` of a repository says, for this run. */
+export function limitUpload(): Option {
+  const name = '--limit-upload';
+  return new Option(`${name} <RATE>`, 'send no faster, like 20MB/s').argParser(rate(name));
+}
+
+/** What `limits.download` of a repository says, for this run. */
+export function limitDownload(): Option {
+  const name = '--limit-download';
+  return new Option(`${name} <RATE>`, 'receive no faster, like 20MB/s').argParser(rate(name));
 }
 
 export function size(name: string) {

@@ -56,6 +56,9 @@ export class Terminal {
   }
 }
 
+/** Said wherever something stored is shown or used without `trust`. */
+export const NOT_AUTHENTICATED = 'not authenticated: whoever can write the repository may have written it';
+
 export function findingLine(finding: Finding): string {
   const mark = { ok: 'ok     ', info: 'info   ', warning: 'warning', error: 'ERROR  ' }[finding.level];
   const remedy = finding.remedy === undefined ? '' : `\n          → ${finding.remedy}`;

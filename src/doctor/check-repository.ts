@@ -1,5 +1,6 @@
 import { randomCharacters } from '../catalog/ids.ts';
 import { checkRecipients, openRepository } from '../catalog/repository.ts';
+import type { Signing } from '../catalog/signatures.ts';
 import { listSnapshotFolders } from '../catalog/snapshots.ts';
 import { Failure, asFailure } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
@@ -7,7 +8,7 @@ import { formatBytes } from '../model/quantities.ts';
 import type { Store } from '../storage/store.ts';
 import { ofFailure } from './check-source.ts';
 
-interface RepositoryChecks {
+interface RepositoryChecks extends Signing {
   readonly store: Store;
   /** Of the configured recipients; empty without encryption. */
   readonly fingerprints: readonly string[];
@@ -35,7 +36,7 @@ export async function checkRepository(checks: RepositoryChecks): Promise<Finding
       message: `${store.location}, made ${repository.document.createdAt}`,
     });
     checkRecipients(repository, checks.fingerprints);
-    findings.push(...keyFindings(checks));
+    findings.push(...keyFindings(checks), authenticityFinding(checks));
     for (const folder of await listSnapshotFolders(repository, checks)) {
       if (folder.complete) continue;
       findings.push({
@@ -104,4 +105,29 @@ function keyFindings({ fingerprints, identityFingerprints }: RepositoryChecks): 
           remedy: 'name the right identity file',
         },
   ];
+}
+
+function authenticityFinding({ signer, trust }: Signing): Finding {
+  const check = 'authenticity';
+  const asked = trust === undefined ? '' : `signatures of ${trust.publicKeys.length} key(s) are asked for`;
+  if (signer === undefined) {
+    const message =
+      trust === undefined
+        ? 'off: who can write the repository can write false snapshots'
+        : `${asked}; nothing is signed from this machine, so none can be taken`;
+    return { level: 'info', check, message };
+  }
+  if (trust === undefined) {
+    const message = `snapshots are signed, and nothing is checked until trust holds ${signer.publicKey}`;
+    return { level: 'info', check, message };
+  }
+  if (trust.publicKeys.includes(signer.publicKey)) {
+    return { level: 'ok', check, message: `snapshots are signed, and ${asked}` };
+  }
+  return {
+    level: 'error',
+    check,
+    message: 'the signing key is not in trust: no snapshot can be taken',
+    remedy: `add ${signer.publicKey} to trust`,
+  };
 }

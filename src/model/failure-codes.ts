@@ -157,6 +157,15 @@ export const FAILURE_CODES = {
     exit: 9,
     remedy: 'rows are missing or too many; take a new snapshot, and report this',
   },
+  'integrity.unsigned': {
+    exit: 9,
+    remedy: 'restore from a signed snapshot; sign by hand what you know to be yours, as FORMAT.md says',
+  },
+  'integrity.signature': {
+    exit: 9,
+    remedy:
+      'who wrote this holds no trusted key: look who can write there; a key that you rotated out stays in trust',
+  },
 
   'key.missing': {
     exit: 2,

@@ -36,3 +36,12 @@ export function parseSize(text: string): number | undefined {
   const power = 'BKMGT'.indexOf(unit[0] ?? 'B');
   return Math.round(Number(match[1]) * base ** power);
 }
+
+/** Slower than this, with many connections, each one is silent for so long that it looks dead. */
+export const LEAST_RATE = 100_000;
+
+/** Reads `20MB/s`, `20MB`, `1.5MiB/s` as bytes per second; undefined without a unit: tools differ in which they mean. */
+export function parseRate(text: string): number | undefined {
+  const size = /^(.*[KMGT]i?B)(?:\/s)?$/i.exec(text.trim())?.[1];
+  return size === undefined ? undefined : parseSize(size);
+}

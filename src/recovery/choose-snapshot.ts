@@ -17,7 +17,7 @@ export async function chooseSnapshot(
     case 'snapshot':
       return (await readManifest(repository, { source, id: target.id }, { signal })).document;
     case 'latest': {
-      const found = await newestSnapshot(repository, { source, whole: true, signal });
+      const found = await newestSnapshot(repository, { source, signal });
       if (found !== undefined) return found.document;
       throw new Failure(
         'recovery.no_point',

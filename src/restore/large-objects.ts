@@ -28,7 +28,7 @@ export async function restoreLargeObjects(request: RestoreRequest, progress: Res
       ...(request.privileges ? [] : ['--no-acl']),
     ],
     environment: {},
-    stdin: readPart({ repository, manifest, part }, request),
+    stdin: readPart({ repository, manifest, part }, { ...request, proof: 'first' }),
     signal,
   });
   const printed = runTool({

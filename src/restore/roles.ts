@@ -101,7 +101,8 @@ export function parseGlobals(text: string): Globals {
 async function readGlobals({ repository, manifest, opener, signal }: RestoreRequest): Promise<Globals> {
   const part = manifest.parts.find((candidate: Manifest['parts'][number]) => candidate.role === 'globals');
   if (part === undefined) return { roles: [], attributes: [], memberships: [] };
-  const chunks = await Array.fromAsync(readPart({ repository, manifest, part }, { opener, signal }));
+  const how = { opener, proof: 'last', signal } as const;
+  const chunks = await Array.fromAsync(readPart({ repository, manifest, part }, how));
   return parseGlobals(Buffer.concat(chunks).toString('utf8'));
 }
 

@@ -40,7 +40,7 @@ export async function stageDump(
   const staging = await openStaging(root, { bytes, what: 'this dump' });
   try {
     const path = join(staging.path, 'full');
-    const body = readPart({ repository: request.repository, manifest, part }, request);
+    const body = readPart({ repository: request.repository, manifest, part }, { ...request, proof: 'last' });
     if (isFolder) await unpackDirectory(body, path, { maxBytes: part.sizeBytes, ...options });
     else await pipeline(body, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
     await failpoint('restore.dump-staged');
@@ -73,5 +73,5 @@ export function dumpInput(
       facts: { snapshot: manifest.id },
     });
   }
-  return { args: [], stdin: readPart({ repository, manifest, part }, request) };
+  return { args: [], stdin: readPart({ repository, manifest, part }, { ...request, proof: 'first' }) };
 }

@@ -2,7 +2,7 @@ import type { Manifest, StoredObject } from '../archive/manifest.ts';
 import { newId } from '../catalog/ids.ts';
 import { keys } from '../catalog/keys.ts';
 import { ensureSource } from '../catalog/repository.ts';
-import { newestSnapshot, publishManifest } from '../catalog/snapshots.ts';
+import { previousSnapshot, publishManifest, signManifest } from '../catalog/snapshots.ts';
 import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { openStaging } from '../runtime/staging.ts';
@@ -49,11 +49,12 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Manifest> 
     const prepared = await prepare({ ...request, signal }, { run, failed });
     written.id = prepared.id;
     const manifest = await store({ ...request, signal }, { prepared, startedAt });
+    const final = await signManifest(request.repository, manifest, { signal });
     await failpoint('snapshot.before-manifest');
     throwIfAborted(signal);
     // From here on the snapshot may exist: nothing of it is removed, and a stop waits for the answer.
     written.id = undefined;
-    await publishManifest(request.repository, manifest, { signal: AbortSignal.timeout(PUBLISH_MS) });
+    await publishManifest(request.repository, final, { signal: AbortSignal.timeout(PUBLISH_MS) });
     await failpoint('snapshot.after-manifest');
     return manifest;
   } catch (error) {
@@ -136,11 +137,8 @@ async function store(
   // A server that crashed took the keeper with it, and with it the right to call this one snapshot.
   await keeper.execute('ROLLBACK');
   await failpoint('snapshot.unlocked');
-  const previous = await newestSnapshot(request.repository, {
-    source: request.source,
-    whole: false,
-    signal: request.signal,
-  });
+  const { source: name, signal } = request;
+  const previous = await previousSnapshot(request.repository, { source: name, signal });
   return buildManifest({
     request,
     prepared,
@@ -151,7 +149,7 @@ async function store(
     sequences,
     copied,
     parts,
-    previous: previous && { id: previous.document.id, manifestSha256: previous.sha256 },
+    previous,
   });
 }
 

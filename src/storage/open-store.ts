@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../model/failure.ts';
 import { createFolderStore } from './folder.ts';
+import { Meter, withMeter } from './meter.ts';
+import { withRateLimits } from './rate-limit.ts';
+import type { RateLimits } from './rate-limit.ts';
 import { withResumableReads } from './resumable-read.ts';
 import type { S3Settings } from './s3-client.ts';
 import type { Store } from './store.ts';
@@ -12,19 +15,30 @@ export interface StoreSettings extends Omit<Partial<S3Settings>, 'bucket' | 'pre
 
 const GCS_ENDPOINT = 'https://storage.googleapis.com';
 
+/** What is shared by all stores of a process. */
+export interface StoreSharing {
+  readonly meter?: Meter;
+  readonly limits?: RateLimits;
+}
+
 /**
  * Opens a store without touching it. A bucket URL may carry `endpoint`, `region`, `path-style` and `profile` as
- * parameters; settings given beside it win. Fails with `config.invalid`.
+ * parameters; settings given beside it win. What is read again after a cut is counted and limited as it moves:
+ * resumable reads are the outermost. Fails with `config.invalid`.
  */
-export async function openStore(settings: StoreSettings): Promise<Store> {
+export async function openStore(settings: StoreSettings, sharing: StoreSharing = {}): Promise<Store> {
   const { url } = settings;
-  if (url.startsWith('file://')) return createFolderStore({ root: fileURLToPath(url) });
+  const { meter = new Meter(), limits = {} } = sharing;
+  const folder = (root: string): Store =>
+    withRateLimits(withMeter(createFolderStore({ root }), meter, { requests: 'by call' }), limits);
+  if (url.startsWith('file://')) return folder(fileURLToPath(url));
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
-  if (scheme === undefined) return createFolderStore({ root: url });
+  if (scheme === undefined) return folder(url);
   if (scheme === 's3' || scheme === 'gs') {
     // The SDK is a good part of this program's start-up time and heap; a folder needs none of it.
     const { createS3Store } = await import('./s3.ts');
-    return withResumableReads(createS3Store(bucketSettings(settings, scheme)));
+    const bucket = createS3Store(bucketSettings(settings, scheme), meter);
+    return withResumableReads(withRateLimits(withMeter(bucket, meter, { requests: 'by driver' }), limits));
   }
   throw new Failure('config.invalid', `no store for ${scheme}:// URLs`, {
     remedy: 'use a folder, s3://bucket/prefix or gs://bucket/prefix',

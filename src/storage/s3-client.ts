@@ -1,6 +1,7 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import type { Meter, RequestKind } from './meter.ts';
 import { outageRetries } from './s3-retries.ts';
 
 export interface S3Settings {
@@ -37,7 +38,7 @@ const SILENCE_MS = 60_000;
 const PATIENCE_MS = 120_000;
 
 /** Credentials: keys given here, else a role, else a profile, else the SDK's own chain. */
-export function createS3Client(settings: S3Settings): S3Client {
+export function createS3Client(settings: S3Settings, meter: Meter): S3Client {
   const checksums = settings.dialect === 'gcs' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
   const config: S3ClientConfig = {
     region: settings.region ?? (settings.dialect === 'gcs' ? 'auto' : 'us-east-1'),
@@ -54,7 +55,33 @@ export function createS3Client(settings: S3Settings): S3Client {
     ...(settings.endpoint !== undefined && { endpoint: settings.endpoint }),
     ...credentials(settings),
   };
-  return new S3Client(config);
+  const client = new S3Client(config);
+  countRequests(client, meter);
+  return client;
+}
+
+/** Every attempt is counted as it leaves, below the SDK's retries: stores bill for those too. */
+function countRequests(client: S3Client, meter: Meter): void {
+  client.middlewareStack.add(
+    (next, context) => {
+      let attempts = 0;
+      return (args) => {
+        attempts += 1;
+        if (attempts > 1) meter.retried();
+        meter.requested(requestKind(context.commandName ?? ''));
+        return next(args);
+      };
+    },
+    { step: 'finalizeRequest', priority: 'low', name: 'tidemarkMeter' },
+  );
+}
+
+/** Starting, feeding and ending an upload are puts, as S3's price lists have it. */
+function requestKind(command: string): RequestKind {
+  if (command.startsWith('Get')) return 'get';
+  if (command.startsWith('Head')) return 'stat';
+  if (command.startsWith('List')) return 'list';
+  return /^(?:Delete|Abort)/.test(command) ? 'delete' : 'put';
 }
 
 function credentials(settings: S3Settings): Pick<S3ClientConfig, 'credentials'> {

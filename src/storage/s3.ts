@@ -10,6 +10,7 @@ import {
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
+import type { Meter } from './meter.ts';
 import { createS3Client } from './s3-client.ts';
 import type { S3Settings } from './s3-client.ts';
 import { afterConflict } from './s3-conflict.ts';
@@ -25,8 +26,8 @@ import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
  * carries a SHA-256 (not in the GCS dialect) and outlasts an outage (s3-retries.ts); a put or completion whose
  * answer was lost is told by comparing what is there.
  */
-export function createS3Store(settings: S3Settings): Store {
-  return new S3Store(settings, createS3Client(settings));
+export function createS3Store(settings: S3Settings, meter: Meter): Store {
+  return new S3Store(settings, createS3Client(settings, meter));
 }
 
 class S3Store implements Store {

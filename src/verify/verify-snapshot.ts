@@ -3,14 +3,15 @@ import { streamCheck } from '../archive/copy-stream-check.ts';
 import { checked } from '../archive/digest.ts';
 import type { Manifest, StoredObject } from '../archive/manifest.ts';
 import { keys } from '../catalog/keys.ts';
+import { readSource } from '../catalog/repository.ts';
 import { readMemberIndex } from '../catalog/member-index.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import { readPart } from '../catalog/read-part.ts';
 import { readRange } from '../catalog/read-range.ts';
 import type { Repository } from '../catalog/repository.ts';
-import { readManifest } from '../catalog/snapshots.ts';
 import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
+import { digestOf } from '../storage/store-rules.ts';
 
 export interface VerifyOptions {
   /** Also decrypt, decompress and count the rows of every range. Needs the private key of an encrypted snapshot. */
@@ -32,7 +33,8 @@ export interface VerifyReport {
 
 /**
  * Reads every object of a snapshot and compares sizes and digests with the manifest, then the lists with each
- * other and the reference to the snapshot before. All that is wrong is found, not only the first. A store that
+ * other, the reference to the snapshot before, and the signature of what the source was (the manifest's own was
+ * checked when it was read). All that is wrong is found, not only the first. A store that
  * can't be reached is no finding: it fails.
  */
 export async function verifySnapshot(
@@ -50,6 +52,7 @@ export async function verifySnapshot(
   for (const object of objects) await run.find(object.name, () => run.readObject(object));
   const index = await run.find('member lists', () => readMemberIndex(repository, manifest, options));
   await run.find('previous snapshot', () => run.comparePrevious());
+  await run.find('source', () => readSource(repository, manifest.source, options));
   if (options.deep) {
     for (const part of manifest.parts) await run.find(part.name, () => run.openPart(part));
     for (const range of [...(index?.values() ?? [])].flat())
@@ -121,9 +124,10 @@ class Run {
   async comparePrevious(): Promise<void> {
     const { previous, source } = this.#manifest;
     if (previous === undefined) return;
-    const stat = await this.#repository.store.stat(keys.manifest(source, previous.id), this.#options);
-    if (stat === undefined) return;
-    const before = await readManifest(this.#repository, { source, id: previous.id }, this.#options);
+    const { store } = this.#repository;
+    const key = keys.manifest(source, previous.id);
+    if ((await store.stat(key, this.#options)) === undefined) return;
+    const before = await digestOf(await store.get(key, this.#options));
     if (before.sha256 !== previous.manifestSha256) {
       throw new Failure(
         'integrity.digest',
@@ -133,7 +137,9 @@ class Run {
   }
 
   async openPart(part: Manifest['parts'][number]): Promise<void> {
-    const plain = readPart({ repository: this.#repository, manifest: this.#manifest, part }, this.#options);
+    const { opener, signal } = this.#options;
+    const at = { repository: this.#repository, manifest: this.#manifest, part };
+    const plain = readPart(at, { opener, proof: 'last', signal });
     for await (const chunk of plain) this.#count(chunk);
   }
 

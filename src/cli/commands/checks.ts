@@ -5,14 +5,17 @@ import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { formatBytes, formatCount } from '../../model/quantities.ts';
 import type { VerifyReport } from '../../verify/verify-snapshot.ts';
 import type { CommandContext } from '../context.ts';
+import { limitDownload } from '../options.ts';
 import { startProgress } from '../progress.ts';
-import { findingLine } from '../terminal.ts';
+import { NOT_AUTHENTICATED, findingLine } from '../terminal.ts';
+import { trafficLine } from '../traffic.ts';
 
 export function addVerifyCommand(program: Command, run: CommandContext): void {
   const command = program
     .command('verify')
     .description('read what is stored and compare it with the manifests')
     .argument('[id]', 'one snapshot, or latest (default: all)')
+    .addOption(limitDownload())
     .option('--deep', 'also decrypt, decompress and count every row', false);
   run.action(command, async ({ settings, terminal, signal, options, args }) => {
     const progress = startProgress(terminal);
@@ -25,10 +28,13 @@ export function addVerifyCommand(program: Command, run: CommandContext): void {
       onProgress: (done, total) => progress.update(done, total),
     }).finally(() => progress.stop());
     const broken = reports.filter((report) => report.findings.length > 0);
-    terminal.result(
-      { ok: broken.length === 0, reports },
-      reports.flatMap((report) => reportLines(report, deep)),
-    );
+    const { traffic } = settings;
+    const authenticated = settings.trust() !== undefined;
+    terminal.result({ ok: broken.length === 0, reports, authenticated, traffic }, [
+      ...reports.flatMap((report) => reportLines(report, deep)),
+      ...(authenticated ? [] : [`  ${NOT_AUTHENTICATED}`]),
+      trafficLine(traffic),
+    ]);
     if (broken.length > 0) process.exitCode = FAILURE_CODES['integrity.digest'].exit;
   });
 }

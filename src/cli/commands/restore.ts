@@ -7,8 +7,10 @@ import type { RestorePlan } from '../../restore/plan.ts';
 import type { RestoreReport } from '../../restore/request.ts';
 import { confirm } from '../context.ts';
 import type { CommandContext } from '../context.ts';
-import { repeated, wholeNumber } from '../options.ts';
+import { limitDownload, repeated, wholeNumber } from '../options.ts';
 import { startProgress } from '../progress.ts';
+import { NOT_AUTHENTICATED } from '../terminal.ts';
+import { trafficLine } from '../traffic.ts';
 
 interface RestoreOptions extends RestoreJobOptions {
   readonly dryRun: boolean;
@@ -31,12 +33,16 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     .option('--no-privileges', 'without grants')
     .option('-j, --jobs <N>', 'connections', wholeNumber('--jobs', { min: 1, max: 64 }))
     .option('--staging <DIR>', 'engine pg_dump: a folder for temporary plaintext, for --jobs connections')
+    .addOption(limitDownload())
     .option('--dry-run', 'print the plan and change nothing', false);
   run.action(command, async ({ settings, terminal, signal, options }) => {
     const chosen = options as unknown as RestoreOptions;
+    const authenticated = settings.trust() !== undefined;
+    const unproven = authenticated ? [] : [`  ${NOT_AUTHENTICATED}`];
     if (chosen.dryRun) {
       const { plan, snapshot } = await planRestoreJob(settings, { ...chosen, signal });
-      terminal.result({ snapshot, plan: planDocument(plan) }, planLines(plan, snapshot));
+      const plain = { snapshot, plan: planDocument(plan), authenticated };
+      terminal.result(plain, [...planLines(plan, snapshot), ...unproven]);
       if (plan.blockers.length > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
       return;
     }
@@ -58,7 +64,12 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
         else if (event.kind === 'progress') progress.update(event.doneBytes, event.totalBytes);
       },
     }).finally(() => progress.stop());
-    terminal.result({ report }, reportLines(report));
+    const { traffic } = settings;
+    terminal.result({ report, authenticated, traffic }, [
+      ...reportLines(report),
+      ...unproven,
+      trafficLine(traffic),
+    ]);
   });
 }
 

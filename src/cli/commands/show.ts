@@ -13,11 +13,12 @@ export function addShowCommand(program: Command, run: CommandContext): void {
     .argument('<id>', 'a snapshot’s id, or latest');
   run.action(command, async ({ settings, terminal, signal, args }) => {
     const manifest = await showJob(settings, { target: args[0] ?? 'latest', signal });
-    terminal.result({ manifest }, showLines(manifest));
+    const authenticated = settings.trust() !== undefined;
+    terminal.result({ manifest, authenticated }, showLines(manifest, authenticated));
   });
 }
 
-function showLines(manifest: Manifest): string[] {
+function showLines(manifest: Manifest, authenticated: boolean): string[] {
   const { server, totals } = manifest;
   const rows = manifest.tables
     .filter((entry) => entry.data !== 'excluded')
@@ -34,7 +35,7 @@ function showLines(manifest: Manifest): string[] {
     `shows       ${server.databaseName} as of ${manifest.instant} (WAL position ${manifest.tie.kind === 'position' ? manifest.tie.lsn : manifest.tie.upper})`,
     `server      PostgreSQL ${server.versionText}, ${server.encoding}, profile ${server.profile}`,
     `scope       ${scopeText(manifest)}`,
-    `stored      ${formatBytes(Number(totals.storedBytes))} of ${formatBytes(Number(totals.copyBytes))} COPY data (${manifest.copyFormat}, ${manifest.compression}), ${manifest.encryptedTo.length === 0 ? 'not encrypted' : `encrypted to ${manifest.encryptedTo.length} recipient(s)`}, not authenticated`,
+    `stored      ${formatBytes(Number(totals.storedBytes))} of ${formatBytes(Number(totals.copyBytes))} COPY data (${manifest.copyFormat}, ${manifest.compression}), ${manifest.encryptedTo.length === 0 ? 'not encrypted' : `encrypted to ${manifest.encryptedTo.length} recipient(s)`}, ${authenticated ? 'signed by a trusted key' : 'not authenticated'}`,
     `previous    ${manifest.previous?.id ?? 'none'}`,
     '',
     ...table(['TABLE', 'ROWS', 'COPY DATA', 'STORED', 'RANGES'], rows),

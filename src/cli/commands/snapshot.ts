@@ -2,15 +2,17 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { planSnapshotJob, snapshotJob } from '../../app/snapshot-job.ts';
 import type { SnapshotJobOptions } from '../../app/snapshot-job.ts';
+import { exposedSigningKey } from '../../app/signing-keys.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
 import { displayRelation } from '../../model/identifiers.ts';
 import type { SnapshotPlan } from '../../snapshot/plan.ts';
 import type { CommandContext } from '../context.ts';
-import { repeated, seconds, size, wholeNumber } from '../options.ts';
+import { limitUpload, repeated, seconds, size, wholeNumber } from '../options.ts';
 import { startProgress } from '../progress.ts';
 import { table } from '../terminal.ts';
 import type { Terminal } from '../terminal.ts';
+import { trafficLine } from '../traffic.ts';
 
 interface SnapshotOptions extends SnapshotJobOptions {
   readonly dryRun: boolean;
@@ -40,6 +42,7 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
     )
     .option('--archive-size <SIZE>', 'begin a new archive beyond this size', size('--archive-size'))
     .option('--staging <DIR>', 'engine pg_dump: a folder for temporary plaintext, for --jobs connections')
+    .addOption(limitUpload())
     .option('--dry-run', 'print the plan and change nothing', false);
   run.action(command, async ({ settings, terminal, signal, options }) => {
     const chosen = options as unknown as SnapshotOptions;
@@ -48,6 +51,8 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
       terminal.result({ plan: planDocument(plan), server }, planLines(plan));
       return;
     }
+    const exposed = await exposedSigningKey(settings.config);
+    if (exposed !== undefined) terminal.warn(exposed.message);
     const progress = startProgress(terminal);
     const { manifest, milliseconds } = await snapshotJob(settings, {
       ...chosen,
@@ -60,7 +65,11 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
       },
       onCreated: (location) => terminal.note(`made a new repository at ${location}`),
     }).finally(() => progress.stop());
-    terminal.result({ snapshot: manifest.id, manifest }, summaryLines(manifest, milliseconds));
+    const { traffic } = settings;
+    terminal.result({ snapshot: manifest.id, manifest, traffic }, [
+      ...summaryLines(manifest, milliseconds),
+      trafficLine(traffic),
+    ]);
     noteCoverage(manifest, terminal);
   });
 }
