@@ -17,6 +17,8 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'fault/bad-days.test.ts',
     'fault/failpoints-s3.test.ts',
     'fault/s3.test.ts',
+    'fault/signed-snapshot.test.ts',
+    'integration/authenticity-s3.test.ts',
     'scenario/s3.test.ts',
   ],
   majors: ['integration/majors.test.ts'],

@@ -108,13 +108,24 @@ export function parseConfig(
   }
   const parsed = configSchema.safeParse(expand(document, environment, []));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  const issue = innermost(parsed.error.issues[0]);
   const where = issue?.path.join('.') ?? '';
   const what =
     issue?.code === 'unrecognized_keys' ? `unknown setting ${issue.keys.join(', ')}` : (issue?.message ?? '');
   throw new Failure('config.invalid', `${path}: ${where === '' ? '' : `${where}: `}${what}`, {
     facts: { file: path, setting: where },
   });
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Where several forms are taken, the one that was meant is the one that got furthest; else the last, an object. */
+function innermost(issue: Issue | undefined): Issue | undefined {
+  if (issue?.code !== 'invalid_union') return issue;
+  const within = issue.errors
+    .flatMap((issues) => issues.slice(0, 1))
+    .map((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] }) ?? inner);
+  return within.reverse().sort((a, b) => b.path.length - a.path.length)[0] ?? issue;
 }
 
 function expand(

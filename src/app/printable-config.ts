@@ -24,7 +24,8 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
       identityFile: config.encryption?.identityFile ?? null,
     },
     signing: { keyFile: config.signing?.keyFile ?? null },
-    trust: config.trust ?? [],
+    // As understood: what was pasted there by mistake may be a private key.
+    trust: settings.trust()?.publicKeys ?? [],
   };
 }
 

@@ -15,6 +15,11 @@ test.for([
   ['sources: { Main: { url: x } }', /sources/],
   ['snapshot: { jobs: many }', /snapshot\.jobs/],
   ['a: [', /not YAML/],
+  ['trust: []', /trust/],
+  ['signing: { keyFile: k, key: hunter2 }', /unknown setting key/],
+  ['repositories: { r: { url: x, sekret: hunter2 } }', /repositories\.r: unknown setting sekret/],
+  ['repositories: { r: { url: x, limits: { upload: 20 } } }', /repositories\.r\.limits\.upload/],
+  ['repositories: { r: { url: x, limits: { upload: 20KB/s } } }', /r\.limits\.upload: a rate like 20MB\/s/],
 ] as const)('%s is refused by name and without its value', ([text, message]) => {
   expect(() => parseConfig(text, 'f', {})).toThrow(
     expect.objectContaining({ code: 'config.invalid', message: expect.stringMatching(message) }),
