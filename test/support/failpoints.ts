@@ -55,7 +55,8 @@ export async function serverIsFree(url: string): Promise<void> {
 export async function counted(settings: StoreSettings): Promise<{ snapshots: number; unfinished: number }> {
   const store = await openStore(settings);
   const { signal } = new AbortController();
-  const folders = await listSnapshotFolders(await openRepository(store, { signal }), { signal });
+  const repository = await openRepository(store, { signer: undefined, trust: undefined, signal });
+  const folders = await listSnapshotFolders(repository, { signal });
   await store.close();
   const snapshots = folders.filter((folder) => folder.complete).length;
   return { snapshots, unfinished: folders.length - snapshots };
