@@ -8,7 +8,6 @@ import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/req
 import { previewRestore } from '../restore/preflight.ts';
 import { restoreSnapshot } from '../restore/restore-snapshot.ts';
 import type { RestoreScope } from '../restore/scope.ts';
-import { createDatabase } from '../restore/target.ts';
 import { withRepository } from './list-job.ts';
 import type { Settings } from './settings.ts';
 
@@ -35,9 +34,7 @@ interface JobRun extends RestoreJobOptions {
 
 export async function restoreJob(settings: Settings, run: JobRun): Promise<RestoreReport> {
   return withRepository(settings, run.signal, async (repository) => {
-    const request = await requestOf(settings, repository, run);
-    if (run.create) await createDatabase(request.target, request.manifest, { signal: run.signal });
-    return restoreSnapshot(request);
+    return restoreSnapshot(await requestOf(settings, repository, run));
   });
 }
 
@@ -48,7 +45,7 @@ export async function planRestoreJob(
 ): Promise<{ readonly plan: RestorePlan; readonly snapshot: string }> {
   return withRepository(settings, run.signal, async (repository) => {
     const request = await requestOf(settings, repository, run);
-    return { plan: await previewRestore(request, { create: run.create }), snapshot: request.manifest.id };
+    return { plan: await previewRestore(request), snapshot: request.manifest.id };
   });
 }
 
@@ -69,6 +66,7 @@ async function requestOf(settings: Settings, repository: Repository, run: JobRun
     source: settings.findSource(),
     scope: scopeOf(run),
     clean: run.clean,
+    create: run.create,
     globals: run.globals,
     owners: run.owner,
     privileges: run.privileges,

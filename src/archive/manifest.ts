@@ -81,6 +81,9 @@ const tableSchema = relationName.extend({
   /** Bytes of its members as stored. */
   storedBytes: bigInteger,
   ranges: count,
+  /** What heap and TOAST, and the indexes, took on the source's disk. Absent in older snapshots. */
+  tableBytes: bigInteger.optional(),
+  indexBytes: bigInteger.optional(),
   /** The partitioned tables that it is a partition of, nearest first. */
   partitionOf: z.array(relationName.extend({ oid: z.number().int() })),
   /** Foreign keys that point at other tables, for the order of a data-only restore. */

@@ -72,17 +72,22 @@ export function readExtensions(reader: CatalogReader): Promise<Extension[]> {
   return reader.query<Extension>(sqlFile('introspect/extensions'));
 }
 
-/** Heap and total bytes by table oid. Call it after the snapshot was taken (REPLICATION, I 54). */
+/** Bytes by table oid: of heap, of heap and TOAST, and of indexes. Call it after the snapshot was taken (REPLICATION, I 54). */
 export async function readTableSizes(
   reader: CatalogReader,
   oids: readonly string[],
-): Promise<Map<string, { heapBytes: bigint; totalBytes: bigint }>> {
-  const rows = await reader.query<{ oid: string; heapBytes: string; totalBytes: string }>(
-    sqlFile('introspect/sizes'),
-    [oids],
-  );
+): Promise<Map<string, { heapBytes: bigint; totalBytes: bigint; indexBytes: bigint }>> {
+  const rows = await reader.query<{
+    oid: string;
+    heapBytes: string;
+    totalBytes: string;
+    indexBytes: string;
+  }>(sqlFile('introspect/sizes'), [oids]);
   return new Map(
-    rows.map((row) => [row.oid, { heapBytes: BigInt(row.heapBytes), totalBytes: BigInt(row.totalBytes) }]),
+    rows.map(({ oid, heapBytes, totalBytes, indexBytes }) => [
+      oid,
+      { heapBytes: BigInt(heapBytes), totalBytes: BigInt(totalBytes), indexBytes: BigInt(indexBytes) },
+    ]),
   );
 }
 

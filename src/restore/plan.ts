@@ -24,6 +24,8 @@ export interface RestorePlan {
   readonly notes: readonly string[];
   /** Numbers of tables that the target's provider has made: only rows go into them. */
   readonly existing?: ReadonlySet<number>;
+  /** What it takes on the target's disks, and whether that is there: a line, where the target could be asked. */
+  readonly space?: string;
   /** Reasons why it can't start. */
   readonly blockers: readonly string[];
 }

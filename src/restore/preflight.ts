@@ -7,16 +7,18 @@ import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 import { isPlatformSchema } from '../postgres/supabase.ts';
 import { chooseTools } from '../postgres/tools.ts';
+import { refuseTooLittleSpace, withSpace } from './check-space.ts';
 import { planIntoSupabase, readProject } from './into-supabase.ts';
 import type { ProjectFacts } from './into-supabase.ts';
 import { planRestore } from './plan.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoreProgress } from './progress.ts';
 import { readDropScript, readSchema } from './read-schema.ts';
+import { isInPlace } from './request.ts';
 import type { RestoreRequest } from './request.ts';
 import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
 import { stageDump } from './staged-dump.ts';
-import { contents, isSameDatabase, targetBlockers } from './target.ts';
+import { connectBesideTarget, contents, isSameDatabase, targetBlockers } from './target.ts';
 
 /** What a restore would do, from the repository alone. */
 export async function planOf(
@@ -38,10 +40,7 @@ export async function planOf(
 }
 
 /** What a restore would do and what stands in its way, also on the target where it can be reached. */
-export async function previewRestore(
-  asked: RestoreRequest,
-  options: { readonly create: boolean },
-): Promise<RestorePlan> {
+export async function previewRestore(asked: RestoreRequest): Promise<RestorePlan> {
   await using staged = await stageDump(asked, { only: 'contents' });
   const { request } = staged;
   const { plan } = await planOf(request);
@@ -51,25 +50,37 @@ export async function previewRestore(
       job: 'restore',
       signal: request.signal,
     });
-    const project = isInPlace(request) ? undefined : await readProject(connection);
-    const fitted = fit(request, plan, project);
-    const found =
-      request.clean || request.scope.part === 'data-only'
-        ? []
-        : await contents(connection, { except: platformSchemas(project) });
-    const source = await refuseSource(request, connection).then(
-      () => [],
-      (error: unknown) => [asFailure(error).message],
-    );
-    const blockers = await blockersOf(request, fitted, connection);
-    const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
-    return { ...fitted, blockers: [...fitted.blockers, ...source, ...filled, ...blockers] };
+    return await previewOn(connection, request, plan);
   } catch (error) {
     const failure = asFailure(error);
-    if (options.create && failure.code === 'target.no_database') return plan;
+    if (request.create && failure.code === 'target.no_database') {
+      await using beside = await connectBesideTarget(request.target, request);
+      return await withSpace(beside, request, plan);
+    }
     if (failure.exitCode !== 7) throw failure;
     return { ...plan, blockers: [...plan.blockers, failure.message] };
   }
+}
+
+async function previewOn(
+  connection: Connection,
+  request: RestoreRequest,
+  plan: RestorePlan,
+): Promise<RestorePlan> {
+  const project = isInPlace(request) ? undefined : await readProject(connection);
+  const fitted = fit(request, plan, project);
+  const found =
+    request.clean || request.scope.part === 'data-only'
+      ? []
+      : await contents(connection, { except: platformSchemas(project) });
+  const source = await refuseSource(request, connection).then(
+    () => [],
+    (error: unknown) => [asFailure(error).message],
+  );
+  const blockers = await blockersOf(request, fitted, connection);
+  const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
+  const roomy = await withSpace(connection, request, fitted);
+  return { ...roomy, blockers: [...roomy.blockers, ...source, ...filled, ...blockers] };
 }
 
 /** Everything that must hold before the first change (DESIGN §7, preflight). */
@@ -82,6 +93,7 @@ export async function begin(
   await refuseSource(request, connection);
   const project = await readProject(connection);
   const plan = fit(request, fromRepository, project);
+  await refuseTooLittleSpace(request, plan, connection);
   if (request.globals) await createMissingRoles(connection, request);
   const blockers = [...plan.blockers, ...(await blockersOf(request, plan, connection))];
   if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
@@ -165,12 +177,6 @@ export async function refuseSource(request: RestoreRequest, connection: Connecti
       facts: { target: request.target.display },
     });
   }
-}
-
-/** Rows into tables that exist: nothing is made, and one transaction does it. */
-export function isInPlace({ manifest, scope, clean }: RestoreRequest): boolean {
-  if (manifest.engine === 'pg_dump') return false;
-  return scope.part === 'data-only' || (clean && scope.tables.length + scope.schemas.length > 0);
 }
 
 /** Two restores are the same when they bring the same of the same snapshot. */

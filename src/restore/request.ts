@@ -15,6 +15,8 @@ export interface RestoreRequest {
   readonly scope: RestoreScope;
   /** Replace what stands in the target's way. The user has been asked. */
   readonly clean: boolean;
+  /** Make the database first, unless it is there. */
+  readonly create: boolean;
   /** Make the roles that the target lacks. */
   readonly globals: boolean;
   readonly owners: boolean;
@@ -60,4 +62,10 @@ export interface RestoreReport {
   readonly milliseconds: number;
   /** What was not brought back, or only in part: coverage of the snapshot and entries left out. */
   readonly notes: readonly string[];
+}
+
+/** Rows into tables that exist: nothing is made, and one transaction does it. */
+export function isInPlace({ manifest, scope, clean }: RestoreRequest): boolean {
+  if (manifest.engine === 'pg_dump') return false;
+  return scope.part === 'data-only' || (clean && scope.tables.length + scope.schemas.length > 0);
 }

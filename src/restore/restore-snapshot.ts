@@ -11,6 +11,7 @@ import {
   setSequences,
   targetSession,
 } from './finish.ts';
+import { refuseTooLittleSpace } from './check-space.ts';
 import { loadTasks, loadUnits, tablesBelow } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
@@ -19,16 +20,17 @@ import type { RestorePlan } from './plan.ts';
 import { watchPulse } from '../postgres/pulse.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import type { Failpoint } from '../runtime/failpoints.ts';
-import { begin, isInPlace, planOf, refuseSource } from './preflight.ts';
+import { begin, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
+import { isInPlace } from './request.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, partPostData, runInOrder } from './run-entries.ts';
 import type { PostData, RunOptions } from './run-entries.ts';
 import { shareOut } from './share-out.ts';
 import { stageDump } from './staged-dump.ts';
-import { targetBlockers } from './target.ts';
+import { createDatabase, targetBlockers } from './target.ts';
 
 /**
  * Restores a snapshot, or some of its tables, into a target database. What is done is recorded on the target
@@ -42,6 +44,11 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const request = { ...staged.request, signal };
   const { plan: fromRepository, index } = await planOf(request);
   await failpoint('restore.planned');
+  if (request.create) {
+    const before = (connection: Connection): Promise<void> =>
+      refuseTooLittleSpace(request, fromRepository, connection);
+    await createDatabase(request.target, request.manifest, { signal, before });
+  }
   await using run = new AsyncDisposableStack();
   const read = readHow(request, run.use(new CodecThreads({ jobs: request.jobs })));
   const [watcher, ...connections] = await openConnections(request, run);
@@ -171,6 +178,7 @@ async function restoreInPlace(
   await refuseSource(request, first);
   const blockers = await targetBlockers(first, request.manifest, { schema: false });
   if (blockers.length > 0) throw new Failure('target.blocked', blockers.join('; '), { facts: { blockers } });
+  await refuseTooLittleSpace(request, plan, first);
   onEvent({ kind: 'planned', plan, continued: false });
   onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
   await loadInPlace(first, request, {

@@ -90,21 +90,36 @@ export async function isSameDatabase(
   return row?.found === true;
 }
 
-/** Makes the target database with the source's encoding and, where the server knows it, its locale. */
-export async function createDatabase(
+/** A session on the target's server where its own database may not exist yet. */
+export function connectBesideTarget(
   target: ConnectionSettings,
-  manifest: Manifest,
   options: { readonly signal: AbortSignal },
-): Promise<void> {
-  await using connection = await connect(
+): Promise<Connection> {
+  return connect(
     { ...target, database: 'postgres' },
     { side: 'target', job: 'restore', signal: options.signal },
   );
+}
+
+/**
+ * Makes the target database with the source's encoding and, where the server knows it, its locale. `before` may refuse,
+ * on a session beside it. Nothing to do when it is there.
+ */
+export async function createDatabase(
+  target: ConnectionSettings,
+  manifest: Manifest,
+  options: {
+    readonly signal: AbortSignal;
+    readonly before: (connection: Connection) => Promise<void>;
+  },
+): Promise<void> {
+  await using connection = await connectBesideTarget(target, options);
   const [exists] = await connection.query<{ exists: boolean }>(
     'SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS "exists"',
     [target.database],
   );
   if (exists?.exists === true) return;
+  await options.before(connection);
   const { encoding, collate, ctype } = manifest.server;
   const [known] = await connection.query<{ known: boolean }>(
     `SELECT count(*) = 2 AS "known" FROM (VALUES ($1::text), ($2::text)) AS wanted(name)

@@ -130,6 +130,8 @@ function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[
       copyBytes: (sums?.copyBytes ?? 0n).toString(),
       storedBytes: (sums?.storedBytes ?? 0n).toString(),
       ranges: request.engine === 'copy' ? table.ranges.length : 0,
+      tableBytes: table.size.totalBytes.toString(),
+      indexBytes: table.size.indexBytes.toString(),
     };
   });
   const without = prepared.selected.withoutData.map((relation, index): TableEntry => {
@@ -137,7 +139,7 @@ function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[
       number: included.length + index + 1,
       relation,
       ranges: [],
-      size: { heapBytes: 0n, totalBytes: 0n },
+      size: { heapBytes: 0n, totalBytes: 0n, indexBytes: 0n },
     };
     return { ...described(table), data: 'excluded', rows: '0', copyBytes: '0', storedBytes: '0', ranges: 0 };
   });

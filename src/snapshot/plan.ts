@@ -5,7 +5,9 @@ import type { SelectedRelations } from './select.ts';
 
 export interface TableSize {
   readonly heapBytes: bigint;
+  /** Heap and TOAST. */
   readonly totalBytes: bigint;
+  readonly indexBytes: bigint;
 }
 
 export interface PlannedTable {
@@ -41,7 +43,7 @@ export function planSnapshot(
   options: { readonly jobs: number },
 ): SnapshotPlan {
   const sizeOf = (relation: Relation): TableSize =>
-    sizes.get(relation.oid) ?? { heapBytes: 0n, totalBytes: 0n };
+    sizes.get(relation.oid) ?? { heapBytes: 0n, totalBytes: 0n, indexBytes: 0n };
   const heapTotal = selected.tables.reduce((sum, relation) => sum + sizeOf(relation).heapBytes, 0n);
   const rule = rangeRule(heapTotal, options.jobs);
   const tables = selected.tables.map((relation, index): PlannedTable => {

@@ -63,7 +63,7 @@ test.for([
     expect(refused.stderr).toContain('staging.required');
     const plan = await tidemarkJson([...restore, '--create', '--staging', staging, '--dry-run']);
     expect(plan).toMatchObject({ plan: { tables: 25, blockers: [] } });
-    await tidemarkJson([...restore, '--staging', staging, '--jobs', '3']);
+    await tidemarkJson([...restore, '--create', '--staging', staging, '--jobs', '3']);
     expect(readdirSync(staging)).toEqual([]);
     expect(await stockDump(target, MAJOR)).toBe(await stockDump(source, MAJOR));
   },

@@ -83,6 +83,7 @@ function planDocument(plan: RestorePlan): unknown {
     postData: plan.postData.length,
     sequences: plan.sequences.length,
     materializedViews: plan.materializedViews.length,
+    space: plan.space,
     notes: plan.notes,
     blockers: plan.blockers,
   };
@@ -94,6 +95,7 @@ function planLines(plan: RestorePlan, snapshot: string): string[] {
     `  ${formatCount(plan.tables.length)} tables, ${formatCount(plan.rows)} rows${plan.copyBytes === 0 ? '' : `, ${formatBytes(plan.copyBytes)} of COPY data`}`,
     `  ${formatBytes(plan.storedBytes)} to be read from the repository${estimate(plan)}`,
     `  ${formatCount(plan.preData.length)} definitions before the data, ${formatCount(plan.postData.length)} after it`,
+    ...(plan.space === undefined ? [] : [`  ${plan.space}`]),
     ...plan.notes.map((note) => `  note: ${note}`),
     ...plan.blockers.map((blocker) => `  BLOCKER: ${blocker}`),
   ];
