@@ -14,7 +14,6 @@ export async function withSpace(
   request: RestoreRequest,
   plan: RestorePlan,
 ): Promise<RestorePlan> {
-  if (plan.tables.length === 0) return plan;
   const need = spaceNeed(plan.tables, request.manifest);
   const disk = await diskOf(request, plan, connection);
   try {

@@ -5,6 +5,7 @@ import type { RelationName } from '../model/identifiers.ts';
 import { relationPattern, schemaPattern } from '../model/patterns.ts';
 import type { NamePattern } from '../model/patterns.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
+import type { TimeEstimate } from './estimate.ts';
 import type { RestoreScope } from './scope.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import { entriesForTables, sections } from './select-entries.ts';
@@ -26,6 +27,8 @@ export interface RestorePlan {
   readonly existing?: ReadonlySet<number>;
   /** What it takes on the target's disks, and whether that is there: a line, where the target could be asked. */
   readonly space?: string;
+  /** How long it takes, where the target could be asked. */
+  readonly time?: TimeEstimate;
   /** Reasons why it can't start. */
   readonly blockers: readonly string[];
 }

@@ -8,8 +8,10 @@ import { sqlFile } from '../postgres/sql-file.ts';
 import { isPlatformSchema } from '../postgres/supabase.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { refuseTooLittleSpace, withSpace } from './check-space.ts';
+import { estimateTime } from './estimate.ts';
 import { planIntoSupabase, readProject } from './into-supabase.ts';
 import type { ProjectFacts } from './into-supabase.ts';
+import { measureSpeed } from './measure-speed.ts';
 import { planRestore } from './plan.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoreProgress } from './progress.ts';
@@ -55,7 +57,7 @@ export async function previewRestore(asked: RestoreRequest): Promise<RestorePlan
     const failure = asFailure(error);
     if (request.create && failure.code === 'target.no_database') {
       await using beside = await connectBesideTarget(request.target, request);
-      return await withSpace(beside, request, plan);
+      return await withForecast(beside, request, plan);
     }
     if (failure.exitCode !== 7) throw failure;
     return { ...plan, blockers: [...plan.blockers, failure.message] };
@@ -79,8 +81,19 @@ async function previewOn(
   );
   const blockers = await blockersOf(request, fitted, connection);
   const filled = found.length === 0 ? [] : [`the target is not empty: ${found.slice(0, 5).join(', ')}`];
-  const roomy = await withSpace(connection, request, fitted);
-  return { ...roomy, blockers: [...roomy.blockers, ...source, ...filled, ...blockers] };
+  const forecast = await withForecast(connection, request, fitted);
+  return { ...forecast, blockers: [...forecast.blockers, ...source, ...filled, ...blockers] };
+}
+
+/** The plan with what it takes: room and time. */
+async function withForecast(
+  connection: Connection,
+  request: RestoreRequest,
+  plan: RestorePlan,
+): Promise<RestorePlan> {
+  if (plan.tables.length === 0) return plan;
+  const time = estimateTime(plan, await measureSpeed(request, connection.settings));
+  return { ...(await withSpace(connection, request, plan)), time };
 }
 
 /** Everything that must hold before the first change (DESIGN §7, preflight). */

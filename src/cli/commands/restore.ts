@@ -3,6 +3,7 @@ import { planRestoreJob, restoreJob } from '../../app/restore-job.ts';
 import type { RestoreJobOptions } from '../../app/restore-job.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
+import { estimateLine } from '../../restore/estimate.ts';
 import type { RestorePlan } from '../../restore/plan.ts';
 import type { RestoreReport } from '../../restore/request.ts';
 import { confirm } from '../context.ts';
@@ -83,6 +84,7 @@ function planDocument(plan: RestorePlan): unknown {
     postData: plan.postData.length,
     sequences: plan.sequences.length,
     materializedViews: plan.materializedViews.length,
+    time: plan.time,
     space: plan.space,
     notes: plan.notes,
     blockers: plan.blockers,
@@ -93,21 +95,13 @@ function planLines(plan: RestorePlan, snapshot: string): string[] {
   return [
     `would restore from snapshot ${snapshot}:`,
     `  ${formatCount(plan.tables.length)} tables, ${formatCount(plan.rows)} rows${plan.copyBytes === 0 ? '' : `, ${formatBytes(plan.copyBytes)} of COPY data`}`,
-    `  ${formatBytes(plan.storedBytes)} to be read from the repository${estimate(plan)}`,
+    `  ${formatBytes(plan.storedBytes)} to be read from the repository`,
     `  ${formatCount(plan.preData.length)} definitions before the data, ${formatCount(plan.postData.length)} after it`,
+    ...(plan.time === undefined ? [] : [`  ${estimateLine(plan.time)}`]),
     ...(plan.space === undefined ? [] : [`  ${plan.space}`]),
     ...plan.notes.map((note) => `  note: ${note}`),
     ...plan.blockers.map((blocker) => `  BLOCKER: ${blocker}`),
   ];
-}
-
-/** Rows, indexes, ANALYZE and counts together, as measured with two connections on two cores. */
-const ROUGH_BYTES_PER_SECOND = 70_000_000;
-
-function estimate(plan: RestorePlan): string {
-  if (plan.copyBytes === 0) return '';
-  const time = formatDuration((1000 * plan.copyBytes) / ROUGH_BYTES_PER_SECOND);
-  return `; roughly ${time} where a small server takes ${formatBytes(ROUGH_BYTES_PER_SECOND)}/s`;
 }
 
 function reportLines(report: RestoreReport): string[] {
