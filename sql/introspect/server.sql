@@ -17,9 +17,6 @@ SELECT current_setting('server_version_num')::int                    AS "version
        to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "clock",
        EXISTS (SELECT FROM pg_roles WHERE rolname = 'supabase_admin')
          AND EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth') AS "supabase",
-       -- ALTER DATABASE ... SET, also for one role in it: names only, as values may be secrets.
-       ARRAY(SELECT DISTINCT split_part(c, '=', 1) FROM pg_db_role_setting s, unnest(s.setconfig) AS c
-              WHERE s.setdatabase = d.oid ORDER BY 1)                AS "databaseSettings",
        ARRAY(SELECT DISTINCT t.spcname::text FROM pg_tablespace t JOIN pg_class c ON c.reltablespace = t.oid
               WHERE t.spcname <> 'pg_global' ORDER BY 1)             AS "tablespaces"
   FROM pg_database d, pg_roles r

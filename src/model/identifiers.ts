@@ -7,6 +7,11 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** The name that a quoted or plain identifier stands for in SQL of pg_dump. */
+export function unquote(identifier: string): string {
+  return identifier.startsWith('"') ? identifier.slice(1, -1).replaceAll('""', '"') : identifier;
+}
+
 /** A literal that means the same with any `standard_conforming_strings`. */
 export function quoteLiteral(value: string): string {
   assertNoNul(value);

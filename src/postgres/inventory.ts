@@ -25,8 +25,6 @@ export interface ServerFacts {
   /** ISO 8601, UTC, milliseconds. */
   readonly clock: string;
   readonly supabase: boolean;
-  /** Names of settings made by ALTER DATABASE … SET. */
-  readonly databaseSettings: readonly string[];
   /** Those that hold relations, besides the database's own. */
   readonly tablespaces: readonly string[];
 }

@@ -54,7 +54,8 @@ export function planIntoSupabase(
     // Those of the platform's tables are moved on with their rows.
     sequences: plan.sequences.filter((sequence) => !isPlatformSchema(sequence.schema)),
     materializedViews: plan.materializedViews.filter((view) => !isPlatformSchema(view.schema)),
-    notes: [...plan.notes, ...fit.notes()],
+    database: [],
+    notes: [...plan.notes, ...fit.notes(), ...keptAsItIs(plan)],
     blockers: [
       ...plan.blockers,
       ...foreign.map(
@@ -65,6 +66,13 @@ export function planIntoSupabase(
         : []),
     ],
   };
+}
+
+/** Settings of a project's database are its platform's, keys among them. */
+function keptAsItIs({ database }: RestorePlan): string[] {
+  if (database.length === 0) return [];
+  const what = database.map(({ about }) => about).join(', ');
+  return [`the project’s database stays as it is; make again what you need of: ${what}`];
 }
 
 /** The owner stands last in an entry's text; a function's body may hold such a line before it. */

@@ -5,6 +5,8 @@ import type { RelationName } from '../model/identifiers.ts';
 import { relationPattern, schemaPattern } from '../model/patterns.ts';
 import type { NamePattern } from '../model/patterns.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
+import { databaseStatements, partDatabase } from './database-properties.ts';
+import type { DatabaseStatement } from './database-properties.ts';
 import type { TimeEstimate } from './estimate.ts';
 import type { RestoreScope } from './scope.ts';
 import type { SchemaEntry } from './schema-script.ts';
@@ -19,6 +21,8 @@ export interface RestorePlan {
   readonly materializedViews: readonly MaterializedViewEntry[];
   readonly rows: bigint;
   readonly copyBytes: number;
+  /** What is said of the database itself when all else is done. */
+  readonly database: readonly DatabaseStatement[];
   /** To be read from the repository. */
   readonly storedBytes: number;
   /** What will not come back, in sentences. */
@@ -43,23 +47,28 @@ export interface PlanFacts {
   readonly index: ReadonlyMap<number, readonly StoredRange[]>;
   /** Empty for a data-only restore. */
   readonly entries: readonly SchemaEntry[];
+  /** The target's name, and whether it is to become what the source was as a database. */
+  readonly database: { readonly name: string; readonly restored: boolean };
 }
 
 /** Pure: facts in, plan out. Fails with `recovery.no_table` when a pattern matches nothing. */
 export function planRestore(facts: PlanFacts): RestorePlan {
   const { manifest, scope, index } = facts;
+  const { database, rest: entries } = partDatabase(facts.entries);
   const whole = scope.tables.length + scope.schemas.length === 0;
   const wanted = matcher(manifest, scope);
   const selected = manifest.tables.filter((table) => wanted(table));
   const tables = scope.part === 'schema-only' ? [] : selected.filter((table) => table.data !== 'excluded');
-  const chosen = chooseEntries(facts, { whole, selected, wanted });
-  const section = sections(facts.entries);
+  const chosen = chooseEntries({ ...facts, entries }, { whole, selected, wanted });
+  const section = sections(entries);
   const created = new Set(chosen.entries.map((entry) => entry.oid));
   const inScope = (relation: { oid: number; schema: string; name: string }): boolean =>
     whole || (scope.part === 'data-only' ? wanted(relation) : created.has(String(relation.oid)));
   const ranges = tables.flatMap((table) => index.get(table.number) ?? []);
+  const statements = whole ? databaseStatements(database, { database: facts.database.name }) : [];
   return {
     tables,
+    database: facts.database.restored ? statements : [],
     preData: chosen.entries.filter((entry) => section.get(entry) === 'pre-data'),
     postData: chosen.entries.filter((entry) => section.get(entry) === 'post-data'),
     sequences: scope.part === 'schema-only' ? [] : manifest.sequences.filter((sequence) => inScope(sequence)),
@@ -75,7 +84,11 @@ export function planRestore(facts: PlanFacts): RestorePlan {
       manifest.parts
         .filter((part) => part.role.startsWith('full-'))
         .reduce((sum, part) => sum + part.sizeBytes, 0),
-    notes: [...notes(manifest, selected, scope), ...chosen.notes],
+    notes: [
+      ...notes(manifest, selected, scope),
+      ...chosen.notes,
+      ...(facts.database.restored ? [] : notRestored(statements)),
+    ],
     blockers: [],
   };
 }
@@ -138,7 +151,6 @@ function notes(manifest: Manifest, selected: readonly TableEntry[], scope: Resto
         (entry) =>
           entry.kind === 'role-passwords' ||
           entry.kind === 'large-objects-excluded' ||
-          entry.kind === 'database-settings' ||
           entry.kind === 'tablespaces' ||
           entry.kind === 'foreign-table',
       )
@@ -146,4 +158,10 @@ function notes(manifest: Manifest, selected: readonly TableEntry[], scope: Resto
         entry.objects.length === 0 ? entry.note : `${entry.note} (${entry.objects.slice(0, 5).join(', ')})`,
       ),
   ];
+}
+
+function notRestored(statements: readonly DatabaseStatement[]): string[] {
+  if (statements.length === 0) return [];
+  const what = statements.map(({ about }) => about).join(', ');
+  return [`of the database itself, --create or --globals would bring back: ${what}`];
 }

@@ -36,6 +36,7 @@ export async function planOf(
       scope: isInPlace(request) ? { ...request.scope, part: 'data-only' } : request.scope,
       index,
       entries,
+      database: { name: request.target.database, restored: request.create || request.globals },
     }),
     index,
   };

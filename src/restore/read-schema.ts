@@ -15,8 +15,10 @@ const MAX_SCRIPT_BYTES = 512 * 1024 * 1024;
 /** All entries of a snapshot's schema, in the archive's order; without what change capture keeps on a source. */
 export async function readSchema(request: RestoreRequest, tools: ClientTools): Promise<SchemaEntry[]> {
   const run = printer(request, tools);
-  const list = parseList(text(await run(['--list', '--schema-only']), request.manifest));
-  const script = text(await run(['--verbose', '--schema-only', '--file=-']), request.manifest);
+  // With --create what is said of the database itself is among it.
+  const what = ['--schema-only', '--create'];
+  const list = parseList(text(await run(['--list', ...what]), request.manifest));
+  const script = text(await run(['--verbose', '--file=-', ...what]), request.manifest);
   const own = new Set(list.filter((entry) => isCaptureObject(entry)).map((entry) => entry.dumpId));
   return parseScript(script, list).filter((entry) => !own.has(entry.dumpId));
 }

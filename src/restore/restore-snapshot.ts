@@ -12,6 +12,7 @@ import {
   targetSession,
 } from './finish.ts';
 import { refuseTooLittleSpace } from './check-space.ts';
+import { applyDatabaseStatements } from './apply-database.ts';
 import { loadTasks, loadUnits, tablesBelow } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
@@ -98,11 +99,12 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   );
   await phases.run('analyze', plan.tables.length, () => analyze(connections, plan.tables, request.signal));
   await phases.run('check', plan.tables.length, () => checkCounts(connections, plan.tables, request.signal));
+  const notes = await applyDatabaseStatements(first, plan.database);
   await makeDurable(first);
   await failpoint('restore.durable');
   await RestoreProgress.remove(first);
   await failpoint('restore.progress-removed');
-  return reportOf(request, plan, started);
+  return reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, started);
 }
 
 /** One to watch, and those that restore. */
@@ -158,8 +160,9 @@ async function runDump(
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
     await checkCounts(connections, plan.tables, request.signal);
   }
+  const notes = await applyDatabaseStatements(first, plan.database);
   await RestoreProgress.remove(first);
-  return reportOf(request, plan, work.started);
+  return reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, work.started);
 }
 
 async function restoreInPlace(

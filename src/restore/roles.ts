@@ -1,6 +1,6 @@
 import type { Manifest } from '../archive/manifest.ts';
 import { readPart } from '../catalog/read-part.ts';
-import { quoteIdentifier } from '../model/identifiers.ts';
+import { quoteIdentifier, unquote } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { RestoreRequest } from './request.ts';
 import type { SchemaEntry } from './schema-script.ts';
@@ -104,8 +104,4 @@ async function readGlobals({ repository, manifest, opener, signal }: RestoreRequ
   const how = { opener, proof: 'last', signal } as const;
   const chunks = await Array.fromAsync(readPart({ repository, manifest, part }, how));
   return parseGlobals(Buffer.concat(chunks).toString('utf8'));
-}
-
-function unquote(name: string): string {
-  return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
 }

@@ -171,7 +171,7 @@ function sequenceEntries({ prepared, sequences }: ManifestFacts): SequenceEntry[
 
 function coverage({ request, prepared, parts }: ManifestFacts): Manifest['coverage'] {
   const noLargeObjects = parts.every((part) => part.role === 'schema' || part.role === 'globals');
-  const { databaseSettings, tablespaces } = prepared.facts;
+  const { tablespaces } = prepared.facts;
   return [
     ...prepared.selected.coverage,
     {
@@ -179,11 +179,6 @@ function coverage({ request, prepared, parts }: ManifestFacts): Manifest['covera
       objects: [],
       note: 'roles are stored without passwords; set them after a restore',
     },
-    ...some(
-      'database-settings',
-      databaseSettings,
-      'settings made by ALTER DATABASE are not stored; make them again',
-    ),
     ...some('tablespaces', tablespaces, 'tables of other tablespaces come back in the database’s own'),
     ...(noLargeObjects && (!request.largeObjects || prepared.selected.scope.kind !== 'whole')
       ? [

@@ -320,20 +320,3 @@ test('I 15: an idle server that writes its WAL out seldom is asked to do it now'
     { timeout: 9000 },
   );
 });
-
-test('settings of the database are told as not stored, by name and never by value', async () => {
-  const source = await newDatabase(server);
-  const name = new URL(source).pathname.slice(1);
-  await sql(source, `ALTER DATABASE ${name} SET app.jwt_secret = 'not for the log'; CREATE TABLE t (id int)`);
-  await using folder = await temporaryFolder();
-  const common = ['--url', source, '--repository', folder.path];
-  const taken = await tidemark(['snapshot', ...common]);
-  expect(taken.stderr).toContain('ALTER DATABASE are not stored; make them again (app.jwt_secret)');
-  const restore = ['restore', ...common, '--target', absentDatabase(server), '--create', '--dry-run'];
-  const plan = await tidemark(restore);
-  expect(plan.stdout).toContain('app.jwt_secret');
-  const manifest = await tidemark(['show', 'latest', ...common, '--json']);
-  expect(manifest.stdout).toContain('database-settings');
-  for (const said of [taken.stderr, plan.stdout, manifest.stdout])
-    expect(said).not.toContain('not for the log');
-});

@@ -44,6 +44,7 @@ const plan = (entries: readonly SchemaEntry[], tables: readonly TableEntry[] = [
   preData: entries,
   postData: [],
   sequences: [],
+  database: [],
   materializedViews: [],
   rows: 0n,
   copyBytes: 0,
