@@ -1,7 +1,7 @@
 #!/bin/bash
 # Inside the unpacked root: one monitor, one store in memory, one gateway. Ends when one of them does.
 # S3_PORT, MON_PORT, S3_ACCESS_KEY, S3_SECRET_KEY, VAULT_ADDR (for SSE with AES256)
-# SSE with aws:kms knows one key, test-key.
+# SSE with aws:kms knows one key, test-key. Role "backup" may be assumed by the user, and deletes nothing.
 set -euo pipefail
 port=$S3_PORT
 mon="[v2:127.0.0.1:$MON_PORT,v1:127.0.0.1:$((MON_PORT + 1))]"
@@ -45,6 +45,8 @@ rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
 rgw crypt s3 kms encryption keys = test-key=$(printf '%032d' 7 | base64)
 rgw thread pool size = 64
+rgw s3 auth use sts = true
+rgw sts key = $(head -c 8 /dev/urandom | od -An -tx1 | tr -d ' \n')
 ms mon client mode = crc
 ms client mode = crc
 CONF
@@ -66,6 +68,12 @@ ceph-mon -i a -f > /var/log/ceph/mon.out 2>&1 &
 ceph-osd -i 0 --mkfs --osd-uuid 6d1f8a52-0000-4000-8000-000000000002 > /var/log/ceph/osd-make.out 2>&1
 ceph-osd -i 0 -f > /var/log/ceph/osd.out 2>&1 &
 radosgw-admin user create --uid test --display-name test --access-key "$S3_ACCESS_KEY" --secret-key "$S3_SECRET_KEY" > /var/log/ceph/user.out 2>&1
+{
+  radosgw-admin role create --role-name backup --assume-role-policy-doc \
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam:::user/test"]},"Action":["sts:AssumeRole"]}]}'
+  radosgw-admin role-policy put --role-name backup --policy-name most --policy-doc \
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":"arn:aws:s3:::*"},{"Effect":"Deny","Action":["s3:DeleteObject"],"Resource":"arn:aws:s3:::*"}]}'
+} >> /var/log/ceph/user.out 2>&1
 for class in STANDARD_IA GLACIER; do
   radosgw-admin zonegroup placement add --rgw-zonegroup default --placement-id default-placement --storage-class $class
   radosgw-admin zone placement add --rgw-zone default --placement-id default-placement --storage-class $class --data-pool default.rgw.buckets.data

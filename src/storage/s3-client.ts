@@ -1,7 +1,9 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import { Failure } from '../model/failure.ts';
 import type { Meter, RequestKind } from './meter.ts';
+import { errorName, s3Failure } from './s3-failures.ts';
 import { outageRetries } from './s3-retries.ts';
 
 export interface S3Settings {
@@ -92,12 +94,37 @@ function credentials(settings: S3Settings): Pick<S3ClientConfig, 'credentials'> 
     };
   }
   if (roleArn !== undefined) {
+    const assumed = fromTemporaryCredentials({
+      params: { RoleArn: roleArn, RoleSessionName: 'tidemark' },
+      ...(profile !== undefined && { masterCredentials: fromIni({ profile }) }),
+      clientConfig: stsConfig(settings),
+    });
     return {
-      credentials: fromTemporaryCredentials({
-        params: { RoleArn: roleArn, RoleSessionName: 'tidemark' },
-        ...(profile !== undefined && { masterCredentials: fromIni({ profile }) }),
-      }),
+      credentials: (identity) =>
+        assumed(identity).catch((error: unknown) => {
+          throw roleFailure(error, roleArn);
+        }),
     };
   }
   return profile === undefined ? {} : { credentials: fromIni({ profile }) };
+}
+
+/** Other stores than Amazon's give roles themselves; a key of theirs is never shown to Amazon. */
+function stsConfig({ endpoint, region }: S3Settings): { region?: string; endpoint?: string } {
+  const host = endpoint === undefined ? undefined : URL.parse(endpoint)?.hostname;
+  const isAmazon = host === undefined || /\.amazonaws\.com(?:\.cn)?$/.test(host);
+  return {
+    ...(region !== undefined && { region }),
+    ...(!isAmazon && endpoint !== undefined && { endpoint, region: region ?? 'us-east-1' }),
+  };
+}
+
+/** A store may say 404 of a role that it does not know: that must not pass for an object that is not there. */
+function roleFailure(error: unknown, roleArn: string): Failure {
+  const found = s3Failure(error, { key: roleArn, location: 'role' });
+  if (found.code === 'repository.unreachable' || found.code === 'repository.throttled') return found;
+  return new Failure('repository.permission', `role ${roleArn} was not assumed: ${errorName(error)}`, {
+    facts: { role: roleArn },
+    cause: error,
+  });
 }

@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   DeleteObjectCommand,
   GetObjectRetentionCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
 } from '@aws-sdk/client-s3';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { openStore } from '../../src/storage/open-store.ts';
 import { startS3 } from '../support/s3.ts';
+import { temporaryFolder } from '../support/tidemark.ts';
 import { storeSuite } from './store-suite.ts';
 
 const s3 = await startS3();
@@ -87,6 +90,48 @@ test('object lock: what is stored can not be removed before its time, leases can
   await store.replace('leases/one', Buffer.from('2'), { signal });
   const { VersionId } = await s3.client().send(new HeadObjectCommand({ Bucket, Key: 'leases/one' }));
   await s3.client().send(new DeleteObjectCommand({ Bucket, Key: 'leases/one', VersionId }));
+});
+
+describe('credentials from a file', async () => {
+  const signal = new AbortController().signal;
+  const { endpoint, roleArn } = s3;
+  const folder = await temporaryFolder();
+  const file = join(folder.path, 'credentials');
+  const profile = (name: string, secret: string): string =>
+    `[${name}]\naws_access_key_id = ${s3.accessKeyId}\naws_secret_access_key = ${secret}\n`;
+  writeFileSync(file, profile('backup', s3.secretAccessKey) + profile('stale', 'wrong'), { mode: 0o600 });
+  vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', file);
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_PROFILE'])
+    vi.stubEnv(name, undefined);
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  test('a profile is the one that is named', async () => {
+    const url = `s3://${await s3.newBucket()}/p`;
+    const store = await openStore({ url, endpoint, profile: 'backup' });
+    expect((await store.putIfAbsent('x', randomBytes(7_000_000), { signal })).outcome).toBe('created');
+    const byUrl = await openStore({ url: `${url}?endpoint=${endpoint}&profile=backup` });
+    expect(await byUrl.stat('x', { signal })).toMatchObject({ sizeBytes: 7_000_000 });
+    await byUrl.delete('x', { signal });
+    const stale = await openStore({ url, endpoint, profile: 'stale' });
+    await expect(stale.stat('x', { signal })).rejects.toMatchObject({ code: 'repository.permission' });
+    const none = await openStore({ url, endpoint, profile: 'nobody' });
+    await expect(none.stat('x', { signal })).rejects.toMatchObject({ code: 'repository.permission' });
+  });
+
+  test('a role is assumed by a profile, at the store’s own endpoint, and may do what it may', async () => {
+    const url = `s3://${await s3.newBucket()}`;
+    const store = await openStore({ url, endpoint, profile: 'backup', roleArn });
+    expect((await store.putIfAbsent('x', randomBytes(7_000_000), { signal })).outcome).toBe('created');
+    expect(await store.stat('x', { signal })).toMatchObject({ sizeBytes: 7_000_000 });
+    await expect(store.delete('x', { signal })).rejects.toMatchObject({ code: 'repository.permission' });
+    const other = await openStore({ url, endpoint, profile: 'backup', roleArn: `${roleArn}-no-such` });
+    await expect(other.stat('x', { signal })).rejects.toMatchObject({ code: 'repository.permission' });
+    const dead = await openStore({ url, endpoint: 'http://127.0.0.1:9', profile: 'backup', roleArn });
+    await expect(dead.stat('x', { signal })).rejects.toMatchObject({ code: 'repository.unreachable' });
+  });
 });
 
 test('wrong secret, missing bucket, dead endpoint: named', async () => {

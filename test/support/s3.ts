@@ -14,12 +14,14 @@ export interface TestS3 extends AsyncDisposable {
   readonly endpoint: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+  /** A role that the user may assume, and that may not delete. */
+  readonly roleArn: string;
   /** A client of the SDK's own, to look behind the store. */
   client(): S3Client;
   newBucket(options?: { objectLock?: boolean }): Promise<string>;
 }
 
-/** A real S3 server: the one named by TIDEMARK_TEST_S3 (with AWS_* keys), else Ceph from docker/testbed. */
+/** A real S3 server: the one named by TIDEMARK_TEST_S3 (with AWS_* keys, and TIDEMARK_TEST_S3_ROLE), else Ceph from docker/testbed. */
 export async function startS3(): Promise<TestS3> {
   const given = process.env['TIDEMARK_TEST_S3'];
   if (given !== undefined) {
@@ -28,6 +30,7 @@ export async function startS3(): Promise<TestS3> {
       endpoint: given,
       accessKeyId: AWS_ACCESS_KEY_ID,
       secretAccessKey: AWS_SECRET_ACCESS_KEY,
+      roleArn: process.env['TIDEMARK_TEST_S3_ROLE'] ?? '',
       stop: async () => undefined,
     });
   }
@@ -62,6 +65,7 @@ export async function startS3(): Promise<TestS3> {
   return handle({
     endpoint: `http://127.0.0.1:${port}`,
     ...keys,
+    roleArn: 'arn:aws:iam:::role/backup',
     stop: async () => {
       server.kill('SIGKILL');
       await server;
@@ -76,9 +80,10 @@ function handle(facts: {
   endpoint: string;
   accessKeyId: string;
   secretAccessKey: string;
+  roleArn: string;
   stop: () => Promise<void>;
 }): TestS3 {
-  const { endpoint, accessKeyId, secretAccessKey } = facts;
+  const { endpoint, accessKeyId, secretAccessKey, roleArn } = facts;
   const client = (): S3Client =>
     new S3Client({
       endpoint,
@@ -90,6 +95,7 @@ function handle(facts: {
     endpoint,
     accessKeyId,
     secretAccessKey,
+    roleArn,
     client,
     newBucket: async (options = {}) => {
       const Bucket = `test-${Date.now()}-${(buckets += 1)}`;
