@@ -7,7 +7,10 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'supabase_admin')
        ARRAY(SELECT pubname::text FROM pg_publication) AS "publications",
        ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || t.tgname
                FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-              WHERE NOT t.tgisinternal) AS "triggers",
+              WHERE NOT t.tgisinternal ORDER BY t.oid) AS "triggers",
+       -- What each of those runs, in the same order.
+       ARRAY(SELECT n.nspname || '.' || p.proname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+              WHERE NOT t.tgisinternal ORDER BY t.oid) AS "triggerFunctions",
        ARRAY(SELECT n.nspname || '.' || c.relname || ' ' || p.polname
                FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace) AS "policies",
        ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

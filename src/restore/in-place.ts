@@ -5,6 +5,8 @@ import type { ReadHow } from '../catalog/read-range.ts';
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import { displayRelation, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+import { isPlatformSchema } from '../postgres/supabase.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { copyInStatement, wrongCount } from './load-data.ts';
 import type { RestoreProgress } from './progress.ts';
@@ -23,6 +25,9 @@ interface InPlace {
  *
  * Foreign keys and ordinary triggers are off where the role may (session_replication_role); elsewhere tables
  * are filled in the order of their references, and triggers run.
+ *
+ * With `record`, tables are the platform's: emptied by DELETE, as TRUNCATE also refuses for references of tables that
+ * are empty, and may be no right of the user's.
  */
 export async function loadInPlace(
   connection: Connection,
@@ -32,7 +37,8 @@ export async function loadInPlace(
   await refuseUnfit(connection, request, work.tables);
   await connection.execute('BEGIN');
   const replica = await mayBeReplica(connection);
-  if (request.clean && work.tables.length > 0) await truncate(connection, work.tables);
+  if (request.clean && work.record !== undefined) await connection.execute(emptyingOf(work.tables));
+  else if (request.clean && work.tables.length > 0) await truncate(connection, work.tables);
   await failpoint('restore.in-place-truncated');
   for (const table of replica ? work.tables : byReferences(work.tables)) {
     for (const range of work.index.get(table.number) ?? []) {
@@ -85,6 +91,32 @@ export function byReferences(tables: readonly TableEntry[]): TableEntry[] {
   return ordered;
 }
 
+/** DELETE of all rows, of what references others first. */
+export function emptyingOf(tables: readonly TableEntry[]): string {
+  return byReferences(tables)
+    .reverse()
+    .map((table) => `DELETE FROM ONLY ${quoteRelation(table)};`)
+    .join('\n');
+}
+
+/** Tables of the platform that hold rows, reference these and are not among them: their rows would hang in the air. */
+export async function heldFast(connection: Connection, tables: readonly TableEntry[]): Promise<string[]> {
+  const references = await connection.query<{ schema: string; name: string }>(sqlFile('target/references'), [
+    tables.map((table) => quoteRelation(table)),
+  ]);
+  const held: string[] = [];
+  for (const table of references.filter(({ schema }) => isPlatformSchema(schema))) {
+    const [row] = await connection.query<{ filled: boolean }>(
+      `SELECT EXISTS (SELECT FROM ${quoteRelation(table)}) AS "filled"`,
+    );
+    if (row?.filled === true)
+      held.push(
+        `${displayRelation(table)} references rows that would be replaced, and is not in the snapshot: empty it first`,
+      );
+  }
+  return held;
+}
+
 /** Without CASCADE: a table outside the set that references one of them is never emptied along. */
 async function truncate(connection: Connection, tables: readonly TableEntry[]): Promise<void> {
   try {
@@ -100,7 +132,7 @@ async function truncate(connection: Connection, tables: readonly TableEntry[]): 
   }
 }
 
-async function mayBeReplica(connection: Connection): Promise<boolean> {
+export async function mayBeReplica(connection: Connection): Promise<boolean> {
   await connection.execute('SAVEPOINT replica');
   try {
     // By a statement: supautils on Supabase allows it only so (REPLICATION E2).
@@ -113,7 +145,7 @@ async function mayBeReplica(connection: Connection): Promise<boolean> {
   }
 }
 
-async function refuseUnfit(
+export async function refuseUnfit(
   connection: Connection,
   request: RestoreRequest,
   tables: readonly TableEntry[],
@@ -167,7 +199,7 @@ async function unfitColumns(connection: Connection, tables: readonly TableEntry[
 }
 
 /** Sequences behind the restored columns never fall behind the rows, and never go back. */
-async function advanceOwnedSequences(
+export async function advanceOwnedSequences(
   connection: Connection,
   request: RestoreRequest,
   tables: readonly TableEntry[],

@@ -1,5 +1,5 @@
 import type { Manifest } from '../archive/manifest.ts';
-import { displayRelation } from '../model/identifiers.ts';
+import { displayRelation, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 import { isPlatformRole, isPlatformSchema } from '../postgres/supabase.ts';
@@ -15,6 +15,8 @@ export interface ProjectFacts {
   readonly publications: readonly string[];
   /** `schema.table trigger` */
   readonly triggers: readonly string[];
+  /** `schema.name` of the function that each of them runs, in the same order. */
+  readonly triggerFunctions: readonly string[];
   /** `schema.table policy` */
   readonly policies: readonly string[];
   /** `schema.name` of tables, views, sequences and indexes, and of functions, in every schema. */
@@ -35,13 +37,17 @@ export async function readProject(connection: Connection): Promise<ProjectFacts 
  * publications before. Definitions of those are left out, but for the triggers and policies that users put on the
  * platform's tables; rows of `auth` and `storage` go into the tables that are there. What the restoring role may
  * not say, about owners and other roles' privileges, is not said. Everything left out that could matter is noted.
+ *
+ * With `clean`, what the snapshot lists outside of the platform's schemas is dropped and made again, and with it the
+ * user's policies on the platform's tables and the triggers there that run the user's functions.
  */
 export function planIntoSupabase(
   plan: RestorePlan,
   facts: ProjectFacts,
-  manifest: Pick<Manifest, 'server' | 'engine'>,
+  context: { readonly manifest: Pick<Manifest, 'server'>; readonly clean: boolean },
 ): RestorePlan {
-  const fit = new Fitting(facts);
+  const { manifest, clean } = context;
+  const fit = new Fitting(facts, clean ? userFunctions(plan) : undefined);
   const preData = plan.preData.flatMap((entry) => fit.entry(entry));
   const postData = plan.postData.flatMap((entry) => fit.entry(entry));
   const existing = plan.tables.filter((table) => isPlatformSchema(table.schema));
@@ -61,10 +67,53 @@ export function planIntoSupabase(
       ...foreign.map(
         (table) => `${displayRelation(table)} lies in a schema that belongs to Supabase on the target`,
       ),
-      ...(manifest.engine === 'pg_dump'
-        ? ['a snapshot of engine pg_dump can’t be fitted into a Supabase project; use one of engine copy']
-        : []),
+      ...(clean ? unlistedTriggers(plan, facts) : []),
     ],
+  };
+}
+
+/** `schema.name()` of functions that a user made. */
+function userFunctions(plan: Pick<RestorePlan, 'preData'>): Set<string> {
+  const own = plan.preData.filter((entry) => entry.type === 'FUNCTION' && !isPlatformSchema(entry.schema));
+  return new Set(own.map((entry) => `${entry.schema}.${entry.name}`));
+}
+
+/** Triggers on the platform's tables that run a function of the snapshot, by that function. */
+function triggersBy(plan: RestorePlan, facts: ProjectFacts): { trigger: string; runs: string }[] {
+  const own = userFunctions(plan);
+  return facts.triggers
+    .map((trigger, at) => ({ trigger, runs: `${facts.triggerFunctions[at]}()` }))
+    .filter(({ trigger, runs }) => isPlatformSchema(trigger.split('.')[0] ?? '') && own.has(runs));
+}
+
+function unlistedTriggers(plan: RestorePlan, facts: ProjectFacts): string[] {
+  const listed = new Set(
+    plan.postData.filter((entry) => entry.type === 'TRIGGER').map((entry) => `${entry.schema}.${entry.name}`),
+  );
+  return triggersBy(plan, facts)
+    .filter(({ trigger }) => !listed.has(trigger))
+    .map(({ trigger, runs }) => `trigger ${trigger} runs ${runs} and is not in the snapshot: drop it first`);
+}
+
+/** What `--clean` drops in a project. */
+export interface ProjectDrops {
+  readonly dumpIds: readonly number[];
+  /** These go with the triggers on the platform's tables that run them: a trigger's table is not the user's to change. */
+  readonly withTriggers: ReadonlySet<string>;
+}
+
+/** Pure. `plan` is one that was fitted with `clean`. */
+export function dropsInProject(plan: RestorePlan, facts: ProjectFacts): ProjectDrops {
+  const kept = [...plan.preData, ...plan.postData];
+  const drops = kept.filter((entry) => entry.type !== 'TRIGGER' || !isPlatformSchema(entry.schema));
+  const named = new Set(triggersBy(plan, facts).map(({ runs }) => runs));
+  const functions = plan.preData.filter((entry) => named.has(`${entry.schema}.${entry.name}`));
+  return {
+    dumpIds: drops.map((entry) => entry.dumpId),
+    // A trigger's function has no arguments.
+    withTriggers: new Set(
+      functions.map(({ schema, name }) => quoteRelation({ schema, name: name.replace(/\(\)$/, '') })),
+    ),
   };
 }
 
@@ -83,14 +132,17 @@ const SATELLITE = new Set(['COMMENT', 'SECURITY LABEL', 'ACL']);
 
 class Fitting {
   readonly #facts: ProjectFacts;
+  /** Functions that are dropped and made again; undefined: nothing is. */
+  readonly #replaced: ReadonlySet<string> | undefined;
   readonly #leftOut = new Set<number>();
   readonly #others = new Set<string>();
   readonly #grants: string[] = [];
   /** What a user has made in the platform's schemas, where a project's user may make nothing any more. */
   readonly #lacking: string[] = [];
 
-  constructor(facts: ProjectFacts) {
+  constructor(facts: ProjectFacts, replaced: ReadonlySet<string> | undefined) {
     this.#facts = facts;
+    this.#replaced = replaced;
   }
 
   /** Nothing, or the entry as the project takes it. In the archive's order: what speaks of another comes after it. */
@@ -136,6 +188,13 @@ class Fitting {
     return FUNCTIONS.has(type) && !this.#facts.functions.includes(`${schema}.${name.replace(/\(.*$/s, '')}`);
   }
 
+  /** A trigger goes with its function, and with its table when that is the user's. */
+  #isReplaced(trigger: string): boolean {
+    if (this.#replaced === undefined) return false;
+    const runs = this.#facts.triggerFunctions[this.#facts.triggers.indexOf(trigger)];
+    return !isPlatformSchema(trigger.split('.')[0] ?? '') || this.#replaced.has(`${runs}()`);
+  }
+
   #isThere(entry: SchemaEntry): boolean {
     const { type, name, schema } = entry;
     const facts = this.#facts;
@@ -150,9 +209,9 @@ class Fitting {
       case 'PUBLICATION':
         return facts.publications.includes(name);
       case 'TRIGGER':
-        return facts.triggers.includes(`${schema}.${name}`);
+        return facts.triggers.includes(`${schema}.${name}`) && !this.#isReplaced(`${schema}.${name}`);
       case 'POLICY':
-        return facts.policies.includes(`${schema}.${name}`);
+        return facts.policies.includes(`${schema}.${name}`) && this.#replaced === undefined;
       case 'COMMENT':
         return /^(?:EXTENSION|EVENT TRIGGER) /.test(name) || isPlatformSchema(schema);
       case 'DEFAULT ACL':

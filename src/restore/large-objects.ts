@@ -1,12 +1,17 @@
-import { keys } from '../catalog/keys.ts';
 import { readPart } from '../catalog/read-part.ts';
 import { Failure } from '../model/failure.ts';
 import { libpqEnvironment } from '../postgres/libpq-environment.ts';
 import { chooseTools } from '../postgres/tools.ts';
+import type { ClientTools } from '../postgres/tools.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { runTool } from '../runtime/subprocess.ts';
+import { selectAll, selectFromDump } from './dump-selection.ts';
 import type { RestoreProgress } from './progress.ts';
+import { readDumpList } from './read-schema.ts';
 import type { RestoreRequest } from './request.ts';
+import { largeObjectIds } from './schema-script.ts';
+import { dumpInput } from './staged-dump.ts';
+import type { DumpInput } from './staged-dump.ts';
 
 const ITEM = 'phase:large-objects';
 
@@ -15,10 +20,11 @@ const ITEM = 'phase:large-objects';
  * that it happens once. Nothing to do for a snapshot without any.
  */
 export async function restoreLargeObjects(request: RestoreRequest, progress: RestoreProgress): Promise<void> {
-  const { repository, manifest, signal } = request;
-  const part = manifest.parts.find((candidate) => candidate.role === 'large-objects');
-  if (part === undefined || progress.has(ITEM)) return;
+  const { manifest, signal } = request;
   const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
+  if (progress.has(ITEM)) return;
+  await using source = await sourceOf(request, tools);
+  if (source === undefined) return;
   const script = runTool({
     file: tools.pgRestore,
     args: [
@@ -26,9 +32,10 @@ export async function restoreLargeObjects(request: RestoreRequest, progress: Res
       ...(request.clean ? ['--clean', '--if-exists'] : ['--data-only']),
       ...(request.owners ? [] : ['--no-owner']),
       ...(request.privileges ? [] : ['--no-acl']),
+      ...source.args,
     ],
     environment: {},
-    stdin: readPart({ repository, manifest, part }, { ...request, proof: 'first' }),
+    ...(source.stdin !== undefined && { stdin: source.stdin }),
     signal,
   });
   const printed = runTool({
@@ -43,12 +50,32 @@ export async function restoreLargeObjects(request: RestoreRequest, progress: Res
   } catch (error) {
     if (!(error instanceof Failure) || error.code !== 'tool.failed') throw error;
     throw new Failure('target.error', 'the large objects could not be restored', {
-      facts: { object: keys.snapshotObject(manifest.source, manifest.id, part.name) },
+      facts: { snapshot: manifest.id },
       cause: error,
     });
   }
   await failpoint('restore.large-objects-committed');
   progress.committed([ITEM]);
+}
+
+/** Where they lie: in a dump of their own, or among all else in one of engine pg_dump. Undefined: nowhere. */
+async function sourceOf(
+  request: RestoreRequest,
+  tools: ClientTools,
+): Promise<(DumpInput & AsyncDisposable) | undefined> {
+  const { repository, manifest } = request;
+  const part = manifest.parts.find((candidate) => candidate.role === 'large-objects');
+  if (part !== undefined)
+    return {
+      ...selectAll(),
+      stdin: readPart({ repository, manifest, part }, { ...request, proof: 'first' }),
+    };
+  if (manifest.engine === 'copy') return undefined;
+  const ids = largeObjectIds(await readDumpList(request, tools));
+  if (ids.length === 0) return undefined;
+  const selection = await selectFromDump(ids);
+  const input = dumpInput(request);
+  return { ...selection, ...input, args: [...selection.args, ...input.args] };
 }
 
 /**

@@ -9,8 +9,9 @@ import { isPlatformSchema } from '../postgres/supabase.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { refuseTooLittleSpace, withSpace } from './check-space.ts';
 import { estimateTime } from './estimate.ts';
-import { planIntoSupabase, readProject } from './into-supabase.ts';
+import { dropsInProject, planIntoSupabase, readProject } from './into-supabase.ts';
 import type { ProjectFacts } from './into-supabase.ts';
+import { heldFast } from './in-place.ts';
 import { measureSpeed } from './measure-speed.ts';
 import { planRestore } from './plan.ts';
 import type { RestorePlan } from './plan.ts';
@@ -114,23 +115,15 @@ export async function begin(
   const id = restoreId(request);
   const underWay = await RestoreProgress.find(connection);
   // What several connections of pg_restore did is not known one by one: that can't go on.
-  const goesOn = underWay === id && request.manifest.engine === 'copy';
+  const goesOn = underWay === id && (request.manifest.engine === 'copy' || project !== undefined);
   if (underWay !== undefined && !goesOn && !request.clean) {
     throw new Failure('target.half_done', `the target is half way through a restore (${underWay})`, {
       facts: { restore: underWay },
     });
   }
   if (!goesOn && scope.part !== 'data-only') {
-    if (request.clean) await dropWhatStands(request, connection);
-    const found = await contents(connection, { except: platformSchemas(project) });
-    if (found.length > 0) {
-      throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
-        facts: { found: found.slice(0, 5) },
-        ...(request.clean && {
-          remedy: 'these are not in the snapshot, so --clean keeps its hands off: drop them yourself',
-        }),
-      });
-    }
+    if (request.clean) await dropWhatStands(request, connection, project && { project, plan });
+    else await refuseFilled(request, connection, project);
   }
   return { progress: await RestoreProgress.open(connection, id), plan };
 }
@@ -138,10 +131,7 @@ export async function begin(
 /** The plan for what the target is. */
 function fit(request: RestoreRequest, plan: RestorePlan, project: ProjectFacts | undefined): RestorePlan {
   if (project === undefined) return plan;
-  const fitted = planIntoSupabase(plan, project, request.manifest);
-  if (!request.clean) return fitted;
-  const blocker = '--clean can’t tell the platform’s objects from yours: restore into a fresh project';
-  return { ...fitted, blockers: [...fitted.blockers, blocker] };
+  return planIntoSupabase(plan, project, request);
 }
 
 function platformSchemas(project: ProjectFacts | undefined): string[] {
@@ -155,7 +145,9 @@ async function blockersOf(
 ): Promise<string[]> {
   const entries = [...plan.preData, ...plan.postData];
   const roles = await missingRoles(connection, requiredRoles(entries, request));
+  const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
   return [
+    ...(request.clean ? await heldFast(connection, existing) : []),
     ...(await targetBlockers(connection, request.manifest, { schema: request.scope.part !== 'data-only' })),
     ...(roles.length === 0
       ? []
@@ -165,15 +157,40 @@ async function blockersOf(
   ];
 }
 
-/** `--clean`: drops what the archive lists, in one transaction and without CASCADE. */
-async function dropWhatStands(request: RestoreRequest, connection: Connection): Promise<void> {
+/** Also after a drop, which is undone then: of what the snapshot does not list nothing is dropped or buried. */
+async function refuseFilled(
+  request: RestoreRequest,
+  connection: Connection,
+  project: ProjectFacts | undefined,
+): Promise<void> {
+  const found = await contents(connection, { except: platformSchemas(project) });
+  if (found.length === 0) return;
+  throw new Failure('target.not_empty', `the target is not empty: ${found.slice(0, 5).join(', ')}`, {
+    facts: { found: found.slice(0, 5) },
+    ...(request.clean && {
+      remedy:
+        'these are not in the snapshot, so --clean keeps its hands off and has dropped nothing: drop them yourself',
+    }),
+  });
+}
+
+/** `--clean`: drops what the archive lists, in one transaction and without CASCADE; all that is there, or nothing. */
+async function dropWhatStands(
+  request: RestoreRequest,
+  connection: Connection,
+  into: { readonly project: ProjectFacts; readonly plan: RestorePlan } | undefined,
+): Promise<void> {
   const tools = chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
   await connection.execute('BEGIN');
   await RestoreProgress.remove(connection);
-  const drops = await readDropScript(request, tools);
-  const foreignKeys = await connection.query<{ sql: string }>(sqlFile('target/foreign-keys'));
+  const drops = await readDropScript(request, tools, into && dropsInProject(into.plan, into.project));
+  const foreignKeys = await connection.query<{ sql: string }>(sqlFile('target/foreign-keys'), [
+    platformSchemas(into?.project),
+  ]);
   for (const { sql } of foreignKeys) await connection.execute(sql);
   if (drops !== '') await connection.execute(drops);
+  // Leaving here ends the session, and with it the transaction.
+  await refuseFilled(request, connection, into?.project);
   await connection.commit();
 }
 

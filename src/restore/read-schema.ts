@@ -3,7 +3,8 @@ import { Failure } from '../model/failure.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import { captureTool } from '../runtime/subprocess.ts';
 import { dropsCaptureObject, isCaptureObject } from './capture-objects.ts';
-import { selectFromDump } from './dump-selection.ts';
+import { selectAll, selectFromDump } from './dump-selection.ts';
+import type { ProjectDrops } from './into-supabase.ts';
 import type { RestoreRequest } from './request.ts';
 import { parseList, parseScript } from './schema-script.ts';
 import type { ListedEntry, SchemaEntry } from './schema-script.ts';
@@ -34,21 +35,32 @@ export async function readDumpList(request: RestoreRequest, tools: ClientTools):
  */
 const GOES_WITH_ITS_TABLE = /^(?:ALTER TABLE (?:IF EXISTS )?(?:ONLY )?[^;]* DROP CONSTRAINT |DROP INDEX )/;
 
-/** The statements that drop what the schema lists, in reverse order; every one with IF EXISTS. */
-export async function readDropScript(request: RestoreRequest, tools: ClientTools): Promise<string> {
-  const script = text(
-    await printer(request, tools)(['--clean', '--if-exists', '--schema-only', '--file=-']),
-    request.manifest,
-  );
+/**
+ * The statements that drop what the schema lists, or of it what `only` says, in reverse order; every one with IF
+ * EXISTS.
+ */
+export async function readDropScript(
+  request: RestoreRequest,
+  tools: ClientTools,
+  only?: ProjectDrops,
+): Promise<string> {
+  await using selection = only === undefined ? selectAll() : await selectFromDump(only.dumpIds);
+  const args = ['--clean', '--if-exists', '--schema-only', '--file=-', ...selection.args];
+  const script = text(await printer(request, tools)(args), request.manifest);
   const large = await readLargeObjectDrops(request, tools);
   const start = script.search(/^(?:DROP|ALTER TABLE) /m);
   const end = script.search(/^--\n-- Name: .*; Type: /m);
   if (start === -1 || end < start) return large;
   const statements = script.slice(start, end).split(/(?<=;)\n+/);
-  const dropped = statements.filter(
-    (statement) => !GOES_WITH_ITS_TABLE.test(statement) && !dropsCaptureObject(statement),
-  );
-  return [...dropped, large].join('\n');
+  const drops = statements
+    .filter((statement) => !GOES_WITH_ITS_TABLE.test(statement) && !dropsCaptureObject(statement))
+    .map((statement) => withItsTriggers(statement, only));
+  return [...drops, large].join('\n');
+}
+
+function withItsTriggers(statement: string, only: ProjectDrops | undefined): string {
+  const name = /^DROP FUNCTION IF EXISTS (.*)\(\);$/.exec(statement)?.[1] ?? '';
+  return only?.withTriggers.has(name) === true ? statement.replace(/;$/, ' CASCADE;') : statement;
 }
 
 /** Large objects are no schema to pg_restore; engine copy keeps them in a dump of their own. */

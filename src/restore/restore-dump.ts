@@ -47,7 +47,7 @@ export async function restoreDump(request: RestoreRequest, work: DumpWork): Prom
   for await (const chunk of output) void chunk;
 }
 
-function toolsFor(request: RestoreRequest): ClientTools {
+export function toolsFor(request: RestoreRequest): ClientTools {
   return chooseTools(request.tools, Math.trunc(request.manifest.server.version / 10_000));
 }
 
@@ -82,7 +82,8 @@ export function selectDumpIds(
     .map((entry) => entry.dumpId);
 }
 
-function pgRestore(
+/** pg_restore of a dump, to the target or printing. */
+export function pgRestore(
   request: RestoreRequest,
   tools: ClientTools,
   args: readonly string[],
@@ -106,7 +107,8 @@ function pgRestore(
   });
 }
 
-function byPsql(
+/** Runs what pg_restore prints in one transaction. */
+export function byPsql(
   request: RestoreRequest,
   tools: ClientTools,
   script: AsyncIterable<Buffer>,

@@ -13,6 +13,7 @@ import {
 } from './finish.ts';
 import { refuseTooLittleSpace } from './check-space.ts';
 import { applyDatabaseStatements } from './apply-database.ts';
+import { loadDump } from './load-dump.ts';
 import { loadTasks, loadUnits, tablesBelow } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
@@ -65,7 +66,8 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
   const { progress, plan } = await begin(request, fromRepository, first);
   await failpoint('restore.begun');
-  if (request.manifest.engine === 'pg_dump')
+  const isDump = request.manifest.engine === 'pg_dump';
+  if (isDump && plan.existing === undefined)
     return await runDump(request, { plan, connections, first, started });
   request.onEvent({ kind: 'planned', plan, continued: progress.started });
   const phases = new Phases(request, progress);
@@ -75,14 +77,15 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const post = partPostData(plan.postData);
   const onRange = counter(request, plan);
   const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
-  if (existing.length > 0) {
+  if (existing.length > 0 && !isDump) {
     await phases.run('data of the platform’s tables', existing.length, () =>
       loadOnce(first, request, { tables: existing, index, read, onRange, progress }),
     );
   }
-  await phases.run('data', plan.tables.length, () =>
-    load(request, { plan, index, read, progress, connections, post, onRange }),
-  );
+  await phases.run('data', plan.tables.length, async () => {
+    if (isDump) await loadDump(first, request, { plan, existing, progress });
+    await load(request, { plan, index, read, progress, connections, post, onRange });
+  });
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
     await phases.run('large objects', parts, () => restoreLargeObjects(request, progress));

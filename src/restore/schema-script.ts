@@ -37,6 +37,11 @@ export function parseList(text: string): ListedEntry[] {
   });
 }
 
+/** Large objects as pg_dump's majors list them: what they are, and their data. */
+export function largeObjectIds(list: readonly ListedEntry[]): number[] {
+  return list.filter((entry) => /^BLOB(?:S| METADATA)? /.test(entry.words)).map((entry) => entry.dumpId);
+}
+
 const HEADER =
   /^--\n-- TOC entry (\d+) \(class (\d+) OID (\d+)\)\n(?:-- Dependencies:((?: \d+)+)\n)?-- Name: (.*); Type: ([A-Z][A-Z ]*); Schema: (.*); Owner: (.*)\n(?:-- Data Pos: .*\n)?--\n/gm;
 const STATE_AT_END = /(?:\n|SET default_tablespace = .*;|SET default_table_access_method = .*;)+$/;

@@ -141,6 +141,17 @@ test('--clean of everything replaces what was changed', async () => {
   expect(await stockDump(target, 16)).toBe(await stockDump(source, 16));
 });
 
+test('--clean that would leave something behind drops nothing', async () => {
+  const target = await restored();
+  await sql(target, 'CREATE TABLE market.mine (id int); INSERT INTO market.mine VALUES (1)');
+  await sql(target, 'ALTER TABLE market.mine SET SCHEMA public');
+  const before = await stockDump(target, 16);
+  const refused = await tidemark(['restore', ...common, '--target', target, '--clean', '--yes']);
+  expect(refused.stderr).toContain('the target is not empty: relation public.mine');
+  expect(refused.exitCode).toBe(4);
+  expect(await stockDump(target, 16)).toBe(before);
+});
+
 test('--clean asks, and without anyone to answer refuses', async () => {
   const target = await restored('--schema-only');
   const { exitCode, stderr } = await tidemark(['restore', ...common, '--target', target, '--clean']);

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Manifest } from '../../src/archive/manifest.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
@@ -23,7 +24,7 @@ const USER = `
   INSERT INTO storage.buckets VALUES ('avatars', 'avatars', '2026-01-01');
   INSERT INTO storage.objects (bucket_id, name) SELECT 'avatars', id || '/face.png' FROM auth.users;
   CREATE POLICY "avatars are public" ON storage.objects FOR SELECT USING (bucket_id = 'avatars');
-  ALTER PUBLICATION supabase_realtime ADD TABLE public.profiles`;
+  ALTER PUBLICATION supabase_realtime ADD TABLE public.profiles; SELECT lo_from_bytea(4711, 'a large object')`;
 const HELD = [
   'auth.users',
   'auth.identities',
@@ -40,7 +41,7 @@ let common: string[];
 let manifest: Manifest;
 
 beforeAll(async () => {
-  servers = await Promise.all([testServer(MAJOR), testServer(MAJOR), testServer(MAJOR)]);
+  servers = await Promise.all([testServer(MAJOR), testServer(MAJOR)]);
   source = await newProject(servers[0] as ThrowawayServer);
   await sql(source.url, USER);
   folder = await temporaryFolder();
@@ -81,11 +82,47 @@ test('its rows come back into a plain PostgreSQL', async () => {
   expect(await content(target, 'vault.secrets')).toBeNull();
 });
 
-test('it comes back into another project, by its user alone: rows, triggers, policies, realtime', async () => {
-  const target = await newProject(servers[2] as ThrowawayServer);
+/** What stands on the platform's tables, and who owns event triggers. */
+const made = (url: string): Promise<unknown[]> =>
+  rows(
+    url,
+    `SELECT tgrelid::regclass::text AS "on", tgname AS "name" FROM pg_trigger WHERE NOT tgisinternal
+     UNION ALL SELECT polrelid::regclass::text, polname FROM pg_policy
+     UNION ALL SELECT prrelid::regclass::text, 'realtime' FROM pg_publication_rel
+     UNION ALL SELECT evtowner::regrole::text, evtname FROM pg_event_trigger ORDER BY 1, 2`,
+  );
+
+/** Rows and definitions are the source's. */
+async function expectSame(target: { readonly url: string; readonly admin: string }): Promise<void> {
+  for (const table of HELD) expect(await content(target.url, table)).toBe(await content(source.url, table));
+  for (const { url } of [source, target])
+    expect(await rows(url, 'SELECT convert_from(lo_get(4711), \'UTF8\') AS "held"')).toEqual([
+      { held: 'a large object' },
+    ]);
+  const own = ['--schema=public'];
+  expect(await stockDump(target.admin, MAJOR, own)).toBe(await stockDump(source.admin, MAJOR, own));
+  expect(await made(target.url)).toEqual(await made(source.url));
+  expect(await made(target.url)).toHaveLength(6);
+}
+
+async function snapshotBy(args: readonly string[]): Promise<{ common: string[] } & AsyncDisposable> {
+  const repository = await temporaryFolder();
+  const at = ['--url', source.url, '--repository', repository.path];
+  await tidemarkJson(['snapshot', ...at, ...args]);
+  return { common: at, [Symbol.asyncDispose]: () => repository[Symbol.asyncDispose]() };
+}
+
+test.for([
+  ['engine copy', [], []],
+  ['engine pg_dump', ['--engine', 'pg_dump'], []],
+  ['engine pg_dump by staging', ['--engine', 'pg_dump', '--staging', tmpdir()], ['--staging', tmpdir()]],
+] as const)('it comes back into another project, by its user alone: %s', async ([, snapshot, staging]) => {
+  await using server = await testServer(MAJOR);
+  await using taken = await snapshotBy(snapshot);
+  const target = await newProject(server);
   // The other project's platform may be newer.
   await sql(target.admin, 'ALTER TABLE auth.users ADD is_anonymous boolean NOT NULL DEFAULT false');
-  const restore = ['restore', ...common, '--target', target.url, '--globals'];
+  const restore = ['restore', ...taken.common, ...staging, '--target', target.url, '--globals'];
   const before = await content(target.url, 'vault.secrets');
   const plan = await tidemark([...restore, '--dry-run']);
   expect(plan.stdout).toContain('definitions in Supabase’s own schemas');
@@ -96,19 +133,7 @@ test('it comes back into another project, by its user alone: rows, triggers, pol
   expect(report).toMatchObject({ tables: HELD.length });
 
   await sql(target.admin, 'ALTER TABLE auth.users DROP is_anonymous');
-  for (const table of HELD) expect(await content(target.url, table)).toBe(await content(source.url, table));
-  const own = ['--schema=public'];
-  expect(await stockDump(target.admin, MAJOR, own)).toBe(await stockDump(source.admin, MAJOR, own));
-  const made = (url: string) =>
-    rows(
-      url,
-      `SELECT tgrelid::regclass::text AS "on", tgname AS "name" FROM pg_trigger WHERE NOT tgisinternal
-       UNION ALL SELECT polrelid::regclass::text, polname FROM pg_policy
-       UNION ALL SELECT prrelid::regclass::text, 'realtime' FROM pg_publication_rel
-       UNION ALL SELECT evtowner::regrole::text, evtname FROM pg_event_trigger ORDER BY 1, 2`,
-    );
-  expect(await made(target.url)).toEqual(await made(source.url));
-  expect(await made(target.url)).toHaveLength(6);
+  await expectSame(target);
   expect(await content(target.url, 'vault.secrets')).toBe(before);
 
   // It works like a project: a new user gets a profile, and ids go on where they were.
@@ -128,30 +153,70 @@ test('it comes back into another project, by its user alone: rows, triggers, pol
   expect(again.stderr).toContain('target.not_empty');
 });
 
-test('what does not fit a project is told before anything is done', async () => {
-  const server = servers[2] as ThrowawayServer;
-  const plain = await newDatabase(server);
-  await sql(plain, 'CREATE SCHEMA auth; CREATE TABLE auth.users (id int); INSERT INTO auth.users VALUES (1)');
-  const project = server.url('test_2');
-  await using other = await temporaryFolder();
-  const named = (
-    await rows<{ name: string }>(
-      server.url(),
-      "SELECT datname AS name FROM pg_database d WHERE datdba = 'project'::regrole",
-    )
-  )[0]?.name;
-  const target = named === undefined ? project : server.url(named);
-  const args = ['--url', plain, '--repository', other.path];
+test.for([
+  ['copy', []],
+  ['pg_dump', ['--engine', 'pg_dump']],
+] as const)(
+  '--clean makes a project the source’s again, engine %s; or changes nothing',
+  async ([, snapshot]) => {
+    await using server = await testServer(MAJOR);
+    await using taken = await snapshotBy(snapshot);
+    const target = await newProject(server);
+    const restore = ['restore', ...taken.common, '--target', target.url, '--globals'];
+    await tidemarkJson(restore);
+    await sql(
+      target.url,
+      `DELETE FROM auth.refresh_tokens WHERE id % 2 = 0; UPDATE auth.users SET email = 'changed ' || email; DELETE FROM storage.objects;
+     ALTER TABLE public.profiles ADD more int; DROP POLICY "avatars are public" ON storage.objects;
+     CREATE POLICY "avatars are public" ON storage.objects FOR SELECT USING (EXISTS (SELECT FROM public.profiles))`,
+    );
+    const clean = [...restore, '--clean', '--yes'];
+    const before = await stockDump(target.admin, MAJOR);
+    const refused = async (change: string, why: string, undo: string): Promise<void> => {
+      await sql(target.admin, change);
+      const { exitCode, stderr } = await tidemark(clean);
+      expect(stderr).toContain(why);
+      expect(exitCode).toBe(4);
+      await sql(target.admin, undo);
+      expect(await stockDump(target.admin, MAJOR)).toBe(before);
+    };
+    await refused('CREATE TABLE public.mine ()', 'relation public.mine', 'DROP TABLE public.mine');
+    await refused(
+      'CREATE TRIGGER second AFTER DELETE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.handle_new_user()',
+      'trigger auth.users second runs public.handle_new_user() and is not in the snapshot',
+      'DROP TRIGGER second ON auth.users',
+    );
+    await refused(
+      `CREATE TABLE auth.newer (id uuid REFERENCES auth.users); INSERT INTO auth.newer SELECT id FROM auth.users LIMIT 1;
+     GRANT SELECT ON auth.newer TO project`,
+      'auth.newer references rows that would be replaced',
+      'DROP TABLE auth.newer',
+    );
+    const secrets = await content(target.url, 'vault.secrets');
+    await sql(
+      target.admin,
+      'CREATE TABLE auth.newer (id uuid REFERENCES auth.users); GRANT SELECT ON auth.newer TO project',
+    );
+    const { report } = await tidemarkJson(clean);
+    expect(report).toMatchObject({ tables: HELD.length });
+    await expectSame(target);
+    expect(await content(target.url, 'vault.secrets')).toBe(secrets);
+  },
+);
+
+test('rows of someone else’s schema "auth" are refused before anything is done', async () => {
   await using lone = await testServer(MAJOR);
+  await using other = await temporaryFolder();
   const foreign = await newDatabase(lone);
   await sql(
     foreign,
     'CREATE SCHEMA auth; CREATE TABLE auth.users (id int); INSERT INTO auth.users VALUES (1)',
   );
-  await tidemarkJson(['snapshot', ...args.with(1, foreign)]);
-  const refused = await tidemark(['restore', ...args.with(1, foreign), '--target', target]);
+  const args = ['--url', foreign, '--repository', other.path];
+  await tidemarkJson(['snapshot', ...args]);
+  await using server = await testServer(MAJOR);
+  const target = await newProject(server);
+  const refused = await tidemark(['restore', ...args, '--target', target.url]);
   expect(refused.exitCode).toBe(4);
   expect(refused.stderr).toContain('belongs to Supabase on the target');
-  const clean = await tidemark(['restore', ...common, '--target', target, '--clean', '--yes']);
-  expect(clean).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('fresh project') as unknown });
 });

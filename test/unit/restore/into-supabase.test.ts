@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { TableEntry } from '../../../src/archive/manifest.ts';
-import { planIntoSupabase } from '../../../src/restore/into-supabase.ts';
+import { dropsInProject, planIntoSupabase } from '../../../src/restore/into-supabase.ts';
 import type { ProjectFacts } from '../../../src/restore/into-supabase.ts';
 import type { RestorePlan } from '../../../src/restore/plan.ts';
 import type { SchemaEntry } from '../../../src/restore/schema-script.ts';
@@ -12,6 +12,7 @@ const FACTS: ProjectFacts = {
   eventTriggers: ['pgrst_ddl_watch'],
   publications: ['supabase_realtime'],
   triggers: ['storage.objects touch'],
+  triggerFunctions: ['storage.touch'],
   policies: [],
   owners: ['postgres'],
   relations: ['auth.users'],
@@ -52,8 +53,8 @@ const plan = (entries: readonly SchemaEntry[], tables: readonly TableEntry[] = [
   notes: [],
   blockers: [],
 });
-const manifest = (profile: 'postgres' | 'supabase', engine: 'copy' | 'pg_dump' = 'copy') =>
-  ({ engine, server: { profile } }) as Parameters<typeof planIntoSupabase>[2];
+const manifest = (profile: 'postgres' | 'supabase', clean = false) =>
+  ({ clean, manifest: { server: { profile } } }) as Parameters<typeof planIntoSupabase>[2];
 
 const fitted = (...entries: SchemaEntry[]): string[] =>
   planIntoSupabase(plan(entries), FACTS, manifest('supabase')).preData.map(
@@ -121,7 +122,6 @@ test('rows of the platform’s tables go into what is there, unless they are som
   expect(planIntoSupabase(plan([], [users]), FACTS, manifest('postgres')).blockers[0]).toContain(
     'auth.users',
   );
-  expect(planIntoSupabase(plan([]), FACTS, manifest('supabase', 'pg_dump')).blockers[0]).toContain('copy');
 });
 
 test('only the last statement names the owner: a body that holds such a line keeps it', () => {
@@ -149,4 +149,49 @@ test('what users made in the platform’s schemas and the project lacks is named
   const note = notes.find((line) => line.includes('lacks'));
   expect(note).toContain('index auth.users_by_name, function storage.mine(integer, text), view auth.recent');
   expect(note).not.toContain('uid');
+});
+
+test('--clean drops what the snapshot lists outside of the platform’s schemas, and what hangs on it', () => {
+  const own = [
+    entry('SCHEMA', 'public', '-'),
+    entry('TABLE', 'users', 'auth'),
+    entry('TABLE', 'profiles'),
+    entry('FUNCTION', 'new_user()'),
+    entry('FUNCTION', 'other()'),
+  ];
+  const after = [
+    entry('TRIGGER', 'users on_new_user', 'auth'),
+    entry('TRIGGER', 'objects touch', 'storage'),
+    entry('POLICY', 'objects mine', 'storage'),
+    entry('TRIGGER', 'profiles stamp'),
+    entry('PUBLICATION', 'supabase_realtime', '-'),
+  ];
+  const facts = {
+    ...FACTS,
+    triggers: ['auth.users on_new_user', 'storage.objects touch', 'public.profiles stamp'],
+    triggerFunctions: ['public.new_user', 'storage.touch', 'public.other'],
+    policies: ['storage.objects mine'],
+  };
+  const names = (entries: readonly SchemaEntry[]): string[] => entries.map((one) => one.name);
+  const asked = { ...plan(own), postData: after };
+  const fitted = planIntoSupabase(asked, facts, manifest('supabase', true));
+  expect(names(fitted.preData)).toEqual(['profiles', 'new_user()', 'other()']);
+  // The platform's own trigger and publication stay; the user's are made again.
+  expect(names(fitted.postData)).toEqual(['users on_new_user', 'objects mine', 'profiles stamp']);
+  expect(fitted.blockers).toEqual([]);
+  const drops = dropsInProject(fitted, facts);
+  const dropped = [...own, ...after].filter((one) => drops.dumpIds.includes(one.dumpId));
+  expect(names(dropped)).toEqual(['profiles', 'new_user()', 'other()', 'objects mine', 'profiles stamp']);
+  expect(drops.withTriggers).toEqual(new Set(['"public"."new_user"']));
+  // Without --clean nothing that is there is touched.
+  expect(names(planIntoSupabase(asked, facts, manifest('supabase')).postData)).toEqual([]);
+});
+
+test('--clean is refused while a trigger that the snapshot does not know would go with a function of it', () => {
+  const facts = { ...FACTS, triggers: ['auth.users newer'], triggerFunctions: ['public.new_user'] };
+  const asked = plan([entry('FUNCTION', 'new_user()')]);
+  expect(planIntoSupabase(asked, facts, manifest('supabase', true)).blockers).toEqual([
+    'trigger auth.users newer runs public.new_user() and is not in the snapshot: drop it first',
+  ]);
+  expect(planIntoSupabase(asked, facts, manifest('supabase')).blockers).toEqual([]);
 });
