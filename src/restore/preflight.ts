@@ -211,7 +211,8 @@ export async function refuseSource(request: RestoreRequest, connection: Connecti
 }
 
 /** Two restores are the same when they bring the same of the same snapshot. */
-function restoreId({ manifest, scope }: RestoreRequest): string {
+/** Says which restore the target is in the middle of. */
+export function restoreId({ manifest, scope, continuation }: RestoreRequest): string {
   const of = [...scope.tables, ...scope.schemas.map((schema) => `${schema}.*`)].sort().join(' ');
-  return [manifest.id, scope.part, of].filter((part) => part !== '').join(' ');
+  return [manifest.id, scope.part, of, continuation?.id ?? ''].filter((part) => part !== '').join(' ');
 }

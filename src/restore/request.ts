@@ -1,10 +1,28 @@
 import type { Opener } from '../archive/age.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import type { Repository } from '../catalog/repository.ts';
+import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import type { RestorePlan } from './plan.ts';
 import type { RestoreScope } from './scope.ts';
+
+/** Changes that lead from the snapshot to a later point. */
+export interface Continuation {
+  /** Says which changes, and up to where: only the same restore goes on where it stopped. */
+  readonly id: string;
+  /**
+   * Applies them. Tables have their rows, keys and unique constraints; foreign keys and triggers come afterwards. Of
+   * engine pg_dump everything is there already, so `isFinished` asks for a session in which they rest.
+   */
+  run(restore: {
+    readonly id: string;
+    readonly isFinished: boolean;
+    readonly signal: AbortSignal;
+  }): Promise<void>;
+  /** Moves sequences behind what the changes used. */
+  advanceSequences(connection: Connection): Promise<void>;
+}
 
 export interface RestoreRequest {
   readonly repository: Repository;
@@ -28,6 +46,8 @@ export interface RestoreRequest {
   readonly staging: string | undefined;
   /** Where the dump lies while it is staged. */
   readonly stagedDump?: string;
+  /** Undefined: the snapshot's own instant is wanted. */
+  readonly continuation?: Continuation;
   readonly onEvent: (event: RestoreEvent) => void;
   readonly signal: AbortSignal;
 }
@@ -37,6 +57,7 @@ export type RestorePhase =
   | 'data of the platform’s tables'
   | 'data'
   | 'large objects'
+  | 'changes'
   | 'post-data'
   | 'sequences'
   | 'materialized views'

@@ -22,14 +22,15 @@ import type { RestorePlan } from './plan.ts';
 import { watchPulse } from '../postgres/pulse.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import type { Failpoint } from '../runtime/failpoints.ts';
-import { begin, planOf, refuseSource } from './preflight.ts';
+import { begin, restoreId, planOf, refuseSource } from './preflight.ts';
 import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
 import { isInPlace } from './request.ts';
 import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
-import { entryTasks, partPostData, runInOrder } from './run-entries.ts';
-import type { PostData, RunOptions } from './run-entries.ts';
+import { entryTasks, isKey, partPostData, runInOrder } from './run-entries.ts';
+import type { RunOptions } from './run-entries.ts';
+import type { SchemaEntry } from './schema-script.ts';
 import { shareOut } from './share-out.ts';
 import { stageDump } from './staged-dump.ts';
 import { createDatabase, targetBlockers } from './target.ts';
@@ -61,9 +62,11 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   }
   if (first === undefined) throw new Error('a restore needs a connection');
   // Awaited here: the connections close when this function ends.
+  if (isInPlace(request) && request.continuation !== undefined) throw inPlaceWithChanges(request.manifest.id);
   if (isInPlace(request))
     return await restoreInPlace(request, { plan: fromRepository, index, read, connections, first, started });
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
+  const { continuation } = request;
   const { progress, plan } = await begin(request, fromRepository, first);
   await failpoint('restore.begun');
   const isDump = request.manifest.engine === 'pg_dump';
@@ -75,6 +78,8 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
     runInOrder(first, plan.preData, entryOptions(request, progress)),
   );
   const post = partPostData(plan.postData);
+  // While changes are applied, each index beyond the keys would be kept up row by row.
+  const early = continuation === undefined ? post.indexes : post.indexes.filter((entry) => isKey(entry));
   const onRange = counter(request, plan);
   const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
   if (existing.length > 0 && !isDump) {
@@ -84,24 +89,37 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   }
   await phases.run('data', plan.tables.length, async () => {
     if (isDump) await loadDump(first, request, { plan, existing, progress });
-    await load(request, { plan, index, read, progress, connections, post, onRange });
+    await load(request, { plan, index, read, progress, connections, indexes: early, onRange });
   });
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
     await phases.run('large objects', parts, () => restoreLargeObjects(request, progress));
   }
-  await phases.run('post-data', plan.postData.length - post.indexes.length, async () => {
+  if (continuation !== undefined) {
+    const restore = { id: progress.id, isFinished: false, signal: request.signal };
+    await phases.run('changes', 1, () => continuation.run(restore));
+  }
+  await phases.run('post-data', plan.postData.length - early.length, async () => {
     const options = entryOptions(request, progress);
+    await shareOut(connections, entryTasks(post.indexes, options), request.signal);
     await runInOrder(first, post.attachments, options);
     await shareOut(connections, entryTasks(post.foreignKeys, options), request.signal);
     await runInOrder(first, post.rest, options);
   });
-  await phases.run('sequences', plan.sequences.length, () => setSequences(first, plan.sequences));
+  await phases.run('sequences', plan.sequences.length, async () => {
+    await setSequences(first, plan.sequences);
+    await continuation?.advanceSequences(first);
+  });
   await phases.run('materialized views', plan.materializedViews.length, () =>
     refreshMaterializedViews(first, plan.materializedViews),
   );
   await phases.run('analyze', plan.tables.length, () => analyze(connections, plan.tables, request.signal));
-  await phases.run('check', plan.tables.length, () => checkCounts(connections, plan.tables, request.signal));
+  // The changes' own counts were checked one by one.
+  if (continuation === undefined) {
+    await phases.run('check', plan.tables.length, () =>
+      checkCounts(connections, plan.tables, request.signal),
+    );
+  }
   const notes = await applyDatabaseStatements(first, plan.database);
   await makeDurable(first);
   await failpoint('restore.durable');
@@ -138,6 +156,19 @@ function refuseCleanOfPart({ manifest, scope, clean }: RestoreRequest): void {
   );
 }
 
+/** One transaction replaces rows in place; changes of hours would hold its locks as long. */
+function inPlaceWithChanges(snapshot: string): Failure {
+  return new Failure(
+    'recovery.refused',
+    'rows in place come from a snapshot alone, not from a point after it',
+    {
+      facts: { snapshot },
+      remedy:
+        'restore into another database and move the rows from there, or name a snapshot with --to snapshot:ID',
+    },
+  );
+}
+
 async function runDump(
   request: RestoreRequest,
   work: {
@@ -155,13 +186,19 @@ async function runDump(
   request.onEvent({ kind: 'phase', phase: 'data', items: plan.tables.length });
   await restoreDump(request, { plan, targetMajor });
   await failpoint('restore.dump-restored');
+  const { continuation, signal } = request;
   if (request.scope.part !== 'schema-only') {
     // All of a dump brings its own positions; of a part, they are not in pg_restore's selection.
     if (!isWhole(request)) await setSequences(first, plan.sequences);
+    if (continuation !== undefined) {
+      request.onEvent({ kind: 'phase', phase: 'changes', items: 1 });
+      await continuation.run({ id: restoreId(request), isFinished: true, signal });
+      await continuation.advanceSequences(first);
+    }
     request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
     await analyze(connections, plan.tables, request.signal);
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
-    await checkCounts(connections, plan.tables, request.signal);
+    if (continuation === undefined) await checkCounts(connections, plan.tables, signal);
   }
   const notes = await applyDatabaseStatements(first, plan.database);
   await RestoreProgress.remove(first);
@@ -224,7 +261,8 @@ function load(
     readonly read: ReadHow;
     readonly progress: RestoreProgress;
     readonly connections: readonly Connection[];
-    readonly post: PostData;
+    /** Built as soon as their tables have all rows. */
+    readonly indexes: readonly SchemaEntry[];
     readonly onRange: (range: StoredRange) => void;
   },
 ): Promise<void> {
@@ -238,7 +276,7 @@ function load(
     onRange,
   });
   const below = tablesBelow(plan.preData, plan.tables);
-  const indexes = entryTasks(work.post.indexes, {
+  const indexes = entryTasks(work.indexes, {
     ...entryOptions(request, progress),
     isReady: (entry) => units.isLoaded(below(entry)),
   });

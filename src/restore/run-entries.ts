@@ -52,6 +52,11 @@ export interface PostData {
   readonly rest: readonly SchemaEntry[];
 }
 
+/** Whether rows are found by it: a key that changes are applied by. */
+export function isKey(entry: SchemaEntry): boolean {
+  return entry.type === 'CONSTRAINT' || entry.sql.includes('REPLICA IDENTITY');
+}
+
 export function partPostData(entries: readonly SchemaEntry[]): PostData {
   const indexes = entries.filter((entry) => entry.type === 'INDEX' || entry.type === 'CONSTRAINT');
   const foreignKeys = entries.filter((entry) => entry.type === 'FK CONSTRAINT');
