@@ -1,0 +1,144 @@
+import type { Opener } from '../archive/age.ts';
+import type { StreamDocument } from '../archive/stream-documents.ts';
+import { readChanges } from '../catalog/read-changes.ts';
+import type { Repository } from '../catalog/repository.ts';
+import { readStream } from '../catalog/streams.ts';
+import { Failure } from '../model/failure.ts';
+import type { RelationName } from '../model/identifiers.ts';
+import { formatLsn } from '../model/lsn.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import { replay } from '../replay/replay.ts';
+import type { ReplayReport } from '../replay/request.ts';
+import { advanceSequences } from '../replay/sequences.ts';
+import { openReplaySession } from '../replay/session.ts';
+import type { StreamEncoding } from '../replay/session.ts';
+import type { Continuation } from '../restore/request.ts';
+import type { RecoveryPlan } from './plan-recovery.ts';
+import { formatRecoveryTarget } from './target.ts';
+
+type PlannedReplay = NonNullable<RecoveryPlan['replay']>;
+
+interface ContinueOptions {
+  readonly source: string;
+  /** Where the stream is. */
+  readonly repository: Repository;
+  readonly target: ConnectionSettings;
+  readonly opener: Opener | undefined;
+  /** Tables that come back; absent: all. */
+  readonly wanted: ((relation: RelationName) => boolean) | undefined;
+  readonly onProgress: (progress: ReplayedSoFar) => void;
+  /** Called once, when the point is reached. */
+  readonly onReached: (report: ReplayReport) => void;
+}
+
+export interface ReplayedSoFar {
+  readonly readBytes: number;
+  readonly totalBytes: number;
+  /** Rows changed and truncates so far. */
+  readonly changes: number;
+}
+
+/**
+ * What leads from the plan's snapshot to its point. Fails with `recovery.refused` where single tables would have to
+ * come from another snapshot: that can't be done yet.
+ */
+export async function continueToPoint(
+  plan: RecoveryPlan,
+  planned: PlannedReplay,
+  options: ContinueOptions & { readonly signal: AbortSignal },
+): Promise<Continuation> {
+  refuseReplaced(planned);
+  const { source, repository } = options;
+  const { document } = await readStream(repository, { source, stream: planned.stream }, options);
+  return {
+    id: `${planned.stream} ${formatRecoveryTarget(plan.target)}${'exclusive' in plan.target && plan.target.exclusive ? ' exclusive' : ''}`,
+    run: async ({ id, isFinished, signal }) => {
+      await using session = await openReplaySession(options.target, {
+        settings: document.settings,
+        encoding: encodingOf(document),
+        signal,
+      });
+      if (isFinished && !session.mayBeReplica) throw triggersWouldFire();
+      const count = new Counter(options, planned);
+      const { stop, reach, base } = planned;
+      const { wanted } = options;
+      const report = await replay(session, {
+        id,
+        records: readChanges(
+          repository,
+          { source, stream: planned.stream },
+          { segments: planned.reading.segments, opener: options.opener, signal, onSegment: (one) => count.read(one.key) },
+        ),
+        stop,
+        reach: { position: reach.to, time: reach.latestCommitTime },
+        tie: base.use.tie,
+        ...(wanted !== undefined && {
+          tieOf: (relation: RelationName) => (wanted(relation) ? base.use.tie : undefined),
+        }),
+        signal,
+        onProgress: ({ changes }) => count.applied(changes),
+      });
+      options.onReached(report);
+    },
+    advanceSequences: async (connection) => {
+      await advanceSequences(connection, []);
+    },
+  };
+}
+
+/** Progress by the stored bytes that were read. */
+class Counter {
+  readonly #options: ContinueOptions;
+  readonly #sizes: ReadonlyMap<string, number>;
+  readonly #totalBytes: number;
+  #readBytes = 0;
+  #changes = 0;
+
+  constructor(options: ContinueOptions, { reading }: PlannedReplay) {
+    this.#options = options;
+    this.#sizes = new Map(reading.segments.map((segment) => [segment.key, segment.sizeBytes]));
+    this.#totalBytes = reading.segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+  }
+
+  read(key: string): void {
+    this.#readBytes += this.#sizes.get(key) ?? 0;
+    this.#tell();
+  }
+
+  applied(changes: number): void {
+    this.#changes += changes;
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#options.onProgress({
+      readBytes: this.#readBytes,
+      totalBytes: this.#totalBytes,
+      changes: this.#changes,
+    });
+  }
+}
+
+function encodingOf({ server }: StreamDocument): StreamEncoding {
+  return server.encoding === 'SQL_ASCII' ? 'SQL_ASCII' : 'UTF8';
+}
+
+function refuseReplaced({ replaced, base }: PlannedReplay): void {
+  const [first] = replaced;
+  if (first === undefined) return;
+  throw new Failure(
+    'recovery.refused',
+    `tables of snapshot ${base.manifest.id} would have to come from ${first.snapshot.manifest.id}: their changes have a gap`,
+    {
+      facts: { snapshot: base.manifest.id, other: first.snapshot.manifest.id },
+      remedy: `take a whole snapshot for later points; for this one, restore what matters with --table, or to ${formatLsn(first.snapshot.use.upper)} from the newer snapshot`,
+    },
+  );
+}
+
+function triggersWouldFire(): Failure {
+  return new Failure('recovery.refused', 'triggers of the restored tables would fire while changes are applied', {
+    remedy:
+      'restore as a role that may set session_replication_role, or from a snapshot of engine copy, which makes triggers afterwards',
+  });
+}
