@@ -115,7 +115,10 @@ function chooseSnapshots(facts: {
   const { usable, scope, to } = facts;
   const base = usable.find(({ manifest }) => manifest.scope.kind === 'whole') ?? scopedBase(usable, scope);
   if (base === undefined) return undefined;
-  const wanted = base.manifest.tables.filter((table) => scope === undefined || scope(table));
+  const tables = (base.manifest.scope.kind === 'whole' ? [base] : usable).flatMap(
+    ({ manifest }) => manifest.tables,
+  );
+  const wanted = tables.filter((table) => scope === undefined || scope(table));
   const oids = new Set(wanted.map(({ oid }) => oid));
   const gaps = facts.gaps.filter((gap) => (scope === undefined ? true : oids.has(gap.oid) || scope(gap)));
   const concerned = new Set([...gaps.map(({ oid }) => oid), ...(scope === undefined ? [] : oids)]);
