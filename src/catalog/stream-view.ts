@@ -1,4 +1,3 @@
-import { decodeChapter } from '../archive/chapter.ts';
 import { lsnOf } from '../archive/run-document.ts';
 import type { StreamDocument } from '../archive/stream-documents.ts';
 import { segmentName } from '../archive/stream-names.ts';
@@ -7,9 +6,9 @@ import type { CommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
 import { formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
-import { readSmallObject } from './documents.ts';
 import { keys } from './keys.ts';
 import { fits, pieces } from './pieces.ts';
+import { readChapter } from './read-chapter.ts';
 import type { Repository } from './repository.ts';
 import { readSegmentFacts } from './segment-facts.ts';
 import type { ListedSegment } from './segment-facts.ts';
@@ -26,8 +25,6 @@ export interface Entry extends ListedSegment {
 interface CallOptions {
   readonly signal: AbortSignal;
 }
-
-const MAX_CHAPTER_BYTES = 256 * 1024 * 1024;
 
 /**
  * A stream as it was when it was opened: the names of chapters and of the segments behind them, from three requests
@@ -161,12 +158,8 @@ export class StreamView {
   }
 
   async #readChapter(entry: Entry): Promise<KnownSegment[]> {
-    const bytes = await readSmallObject(this.repository.store, entry.key, {
-      signal: this.#options.signal,
-      maxBytes: MAX_CHAPTER_BYTES,
-      range: { offset: 0, length: entry.sizeBytes },
-    });
-    const chapter = await decodeChapter(bytes, { from: entry.from, to: entry.to, stream: this.id });
+    const options = { ...this.#options, stream: this.id };
+    const chapter = await readChapter(this.repository.store, entry, options);
     return chapter.segments.map(({ from, to, sizeBytes, runs }) => {
       const stretch = { from: lsnOf(from), to: lsnOf(to) };
       const key = keys.streamObject(this.document.source, this.id, segmentName(stretch));

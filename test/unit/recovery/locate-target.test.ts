@@ -16,7 +16,7 @@ const runs = fc.array(
     times: fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 4 }),
     then: fc.constantFrom('nothing', 'nothing', 'chapter', 'zombie'),
   }),
-  { minLength: 1, maxLength: 25 },
+  { minLength: 1, maxLength: 25, size: 'max' },
 );
 type Runs = readonly { readonly times: readonly number[]; readonly then: string }[];
 
