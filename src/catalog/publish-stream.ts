@@ -14,6 +14,7 @@ import { Failure } from '../model/failure.ts';
 import { encodeDocument } from './documents.ts';
 import { keys } from './keys.ts';
 import type { Repository } from './repository.ts';
+import { putSignature } from './signatures.ts';
 import type { StreamAddress } from './streams.ts';
 
 interface CallOptions {
@@ -28,7 +29,7 @@ export async function publishStream(
 ): Promise<{ readonly sha256: string }> {
   const bytes = encodeDocument(streamSchema.parse(document));
   const key = keys.streamDocument(document.source, document.id);
-  await putOnce(repository, { key, bytes, contentType: 'application/json' }, options);
+  await putSigned(repository, { key, bytes }, options);
   return { sha256: sha256Hex(bytes) };
 }
 
@@ -76,7 +77,7 @@ export async function publishGap(
 ): Promise<void> {
   const key = keys.gap(gap.source, gap.id);
   const bytes = encodeDocument(gapSchema.parse(gap));
-  await putOnce(repository, { key, bytes, contentType: 'application/json' }, options);
+  await putSigned(repository, { key, bytes }, options);
 }
 
 export async function publishMark(
@@ -86,7 +87,20 @@ export async function publishMark(
 ): Promise<void> {
   const key = keys.mark(mark.source, mark.id);
   const bytes = encodeDocument(markSchema.parse(mark));
-  await putOnce(repository, { key, bytes, contentType: 'application/json' }, options);
+  await putSigned(repository, { key, bytes }, options);
+}
+
+/** A JSON document, behind its signature if the repository is signed. */
+async function putSigned(
+  repository: Repository,
+  document: { readonly key: string; readonly bytes: Buffer },
+  options: CallOptions,
+): Promise<void> {
+  const { store, signer } = repository;
+  const signature = signer?.sign(document.bytes);
+  if (signature !== undefined && !(await putSignature(store, document.key, signature, options)))
+    throw otherWriter(repository, document.key);
+  await putOnce(repository, { ...document, contentType: 'application/json' }, options);
 }
 
 async function putOnce(
@@ -98,8 +112,11 @@ async function putOnce(
     signal: options.signal,
     ...(object.contentType !== undefined && { contentType: object.contentType }),
   });
-  if (outcome !== 'differs') return;
-  throw new Failure('stream.other_writer', `another program has stored something else as ${object.key}`, {
-    facts: { object: object.key, location: repository.store.location },
+  if (outcome === 'differs') throw otherWriter(repository, object.key);
+}
+
+function otherWriter({ store }: Repository, key: string): Failure {
+  return new Failure('stream.other_writer', `another program has stored something else as ${key}`, {
+    facts: { object: key, location: store.location },
   });
 }

@@ -22,16 +22,24 @@ interface JudgedManifest {
   readonly use: Usability;
 }
 
-/** Reads every manifest of the history. Where one can't be read, it fails: a window is no guess. */
-export async function recoveryWindows(
+/** Every manifest of a history. Where one can't be read, it fails: a window is no guess. */
+export async function readManifests(
   history: SourceHistory,
   options: { readonly signal: AbortSignal },
+): Promise<Manifest[]> {
+  const manifests: Manifest[] = [];
+  for (const { repository, id } of history.snapshots)
+    manifests.push((await readManifest(repository, { source: history.source, id }, options)).document);
+  return manifests;
+}
+
+/** The windows that these snapshots open in the history's streams, and what can be done with each of them. */
+export async function recoveryWindows(
+  history: SourceHistory,
+  manifests: readonly Manifest[],
 ): Promise<{ readonly windows: RecoveryWindow[]; readonly snapshots: JudgedManifest[] }> {
   const snapshots: JudgedManifest[] = [];
-  for (const { repository, id } of history.snapshots) {
-    const { document } = await readManifest(repository, { source: history.source, id }, options);
-    snapshots.push({ manifest: document, use: await judgeIn(history, document) });
-  }
+  for (const manifest of manifests) snapshots.push({ manifest, use: await judgeIn(history, manifest) });
   const windows: RecoveryWindow[] = [];
   for (const view of history.streams) {
     const usable = snapshots.flatMap(({ manifest, use }): UsableSnapshot[] =>

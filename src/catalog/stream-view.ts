@@ -151,7 +151,7 @@ export class StreamView {
     return found;
   }
 
-  async #readSegment(entry: Entry): Promise<KnownSegment[]> {
+  async #readSegment(entry: ListedSegment): Promise<KnownSegment[]> {
     const options = { ...this.#options, stream: this.id };
     const runs = await readSegmentFacts(this.repository.store, entry, options);
     return [knownSegment(entry, runs.map(summarise))];
@@ -159,12 +159,29 @@ export class StreamView {
 
   async #readChapter(entry: Entry): Promise<KnownSegment[]> {
     const options = { ...this.#options, stream: this.id };
-    const chapter = await readChapter(this.repository.store, entry, options);
+    const chapter = await readChapter(this.repository.store, entry, options).catch((error: unknown) => {
+      // A chapter repeats what its segments say: a broken one costs requests, and no recovery.
+      if (error instanceof Failure && error.code.startsWith('integrity.')) return undefined;
+      throw error;
+    });
+    if (chapter === undefined) return this.#readInstead(entry);
     return chapter.segments.map(({ from, to, sizeBytes, runs }) => {
       const stretch = { from: lsnOf(from), to: lsnOf(to) };
       const key = keys.streamObject(this.document.source, this.id, segmentName(stretch));
       return knownSegment({ ...stretch, key, sizeBytes }, runs.map(summarise));
     });
+  }
+
+  async #readInstead({ from, to, key }: Entry): Promise<KnownSegment[]> {
+    const at = { source: this.document.source, stream: this.id };
+    const listed = await listSegments(this.repository, at, { ...this.#options, from, until: to });
+    const piece = pieces(listed.filter((segment) => segment.to <= to)).at(-1) ?? [];
+    if (piece[0]?.from !== from || piece.at(-1)?.to !== to)
+      throw new Failure('integrity.chain', `${key} is broken, and not all of its segments are there`, {
+        facts: { object: key },
+      });
+    const known = await Promise.all(piece.map((segment) => this.#readSegment(segment)));
+    return known.flat();
   }
 }
 

@@ -37,7 +37,8 @@ export async function readStream(
   options: CallOptions,
 ): Promise<ReadDocument<StreamDocument>> {
   const key = keys.streamDocument(at.source, at.stream);
-  const found = await readDocument(repository.store, key, { schema: streamSchema, signal: options.signal });
+  const { store, trust } = repository;
+  const found = await readDocument(store, key, { schema: streamSchema, trust, signal: options.signal });
   if (found === undefined)
     throw new Failure('repository.object_missing', `${key} is not there`, { facts: { object: key } });
   const { id, source, repositoryId } = found.document;
@@ -102,12 +103,12 @@ export function readMarks(
 async function readAll<T extends { readonly source: string }>(
   repository: Repository,
   prefix: string,
-  options: Parameters<typeof readDocument<T>>[2] & { readonly source: string },
+  options: Omit<Parameters<typeof readDocument<T>>[2], 'trust'> & { readonly source: string },
 ): Promise<T[]> {
   const found: T[] = [];
   for await (const { key } of repository.store.list(prefix, { signal: options.signal })) {
     if (!key.endsWith('.json')) continue;
-    const read = await readDocument(repository.store, key, options);
+    const read = await readDocument(repository.store, key, { ...options, trust: repository.trust });
     if (read === undefined) continue;
     if (read.document.source !== options.source)
       throw new Failure('integrity.format', `${key} is of another source`, { facts: { object: key } });

@@ -1,7 +1,7 @@
 import type { Opener } from '../archive/age.ts';
 import { readingBetween } from '../catalog/reading.ts';
 import type { Reading } from '../catalog/reading.ts';
-import { recoveryWindows } from '../catalog/recovery-windows.ts';
+import { readManifests, recoveryWindows } from '../catalog/recovery-windows.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
@@ -66,7 +66,7 @@ export async function planRecovery(
   const own = await ownInstant(history, { target, choice, read });
   if (own !== undefined) return { target, snapshot: named(own) };
   if (choice.kind === 'chosen') return planReplay(history, target, choice);
-  const { windows } = await recoveryWindows(history, options);
+  const { windows } = await recoveryWindows(history, await readManifests(history, options));
   throw refusal({ target, places, windows, snapshots: read, gaps: choice.gaps });
 }
 

@@ -10,6 +10,7 @@ import { publishChapter, publishSegment, publishStream } from '../../src/catalog
 import { ensureRepository } from '../../src/catalog/repository.ts';
 import type { Repository } from '../../src/catalog/repository.ts';
 import { asLsn, formatLsn } from '../../src/model/lsn.ts';
+import { publishManifest, signManifest } from '../../src/catalog/snapshots.ts';
 import type { Store } from '../../src/storage/store.ts';
 
 const signal = new AbortController().signal;
@@ -23,7 +24,13 @@ const SERVER = {
 };
 
 export async function newRepository(store: Store): Promise<Repository> {
-  const made = await ensureRepository(store, { recipientFingerprints: [], program: 'test', signal });
+  const made = await ensureRepository(store, {
+    recipientFingerprints: [],
+    program: 'test',
+    signer: undefined,
+    trust: undefined,
+    signal,
+  });
   return made.repository;
 }
 
@@ -201,6 +208,10 @@ export function manifestOf(
     totals: { tables: 0, rows: '0', copyBytes: '0', storedBytes: '0' },
     ...facts,
   };
+}
+
+export async function storeManifest(repository: Repository, manifest: Manifest): Promise<void> {
+  await publishManifest(repository, await signManifest(repository, manifest, { signal }), { signal });
 }
 
 export function gapOf(facts: Partial<GapDocument> & Pick<GapDocument, 'id' | 'from'>): GapDocument {
