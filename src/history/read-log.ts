@@ -3,7 +3,7 @@ import { lsnOf } from '../archive/run-document.ts';
 import type { RunDocument } from '../archive/run-document.ts';
 import { transactionsOf } from '../archive/segment-reader.ts';
 import type { RunFacts } from '../archive/stream-documents.ts';
-import { ROW_KINDS } from '../archive/transaction-columns.ts';
+import type { ROW_KINDS } from '../archive/transaction-columns.ts';
 import type { TransactionEntry } from '../archive/transaction-columns.ts';
 import { readRunHeads } from '../catalog/segment-facts.ts';
 import type { KnownSegment } from '../catalog/stream-runs.ts';
@@ -82,9 +82,10 @@ async function* readSegmentLog(
   options: LogOptions,
 ): AsyncGenerator<LoggedTransaction> {
   const how = { stream: view.id, signal: options.signal };
-  for await (const { run, firstMember } of readRunHeads(view.repository.store, segment, how)) {
+  for await (const head of readRunHeads(view.repository.store, segment, how)) {
+    const { run } = head;
     if (run.facts.transactions === 0 || isOutside(stretchOf(run), options)) continue;
-    const member = await firstMember();
+    const member = await head.firstMember();
     const entries =
       member === undefined ? undefined : await transactionsOf(member, run.facts, options.opener);
     for (const transaction of entries ?? []) yield logged(transaction, run.facts);

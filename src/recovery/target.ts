@@ -81,6 +81,7 @@ function parsed(
       const lsn = parseLsn(value);
       return lsn === undefined ? undefined : { kind, lsn, exclusive };
     }
+    case undefined:
     default:
       return undefined;
   }

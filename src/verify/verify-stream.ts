@@ -121,7 +121,12 @@ class StreamCheck {
     for (const run of runs) for (const part of run.facts.parts) await this.#part(part);
     const [first, last] = [runs[0], runs.at(-1)];
     return {
-      ...{ from, to, sizeBytes, runs, previous: first?.facts.previous, chain: last?.chain },
+      from,
+      to,
+      sizeBytes,
+      runs,
+      previous: first?.facts.previous,
+      chain: last?.chain,
       sha256: digest.digest('hex'),
     };
   }

@@ -154,6 +154,6 @@ test.for([
     expect(named.length).toBeGreaterThan(0);
     for (const point of named)
       for (const one of point.split(/[ ()]+/).filter((word) => word !== ''))
-        expect((await plan(one)).replay, one).toBeDefined();
+        expect(await plan(one)).toMatchObject({ target: parseRecoveryTarget(one), replay: {} });
   },
 );
