@@ -5,7 +5,7 @@ import { assertLinked } from './stream-view.ts';
 import type { StreamView } from './stream-view.ts';
 
 /** A segment to read, in order. */
-export interface ReadSegment extends Stretch {
+interface ReadSegment extends Stretch {
   readonly key: string;
   readonly sizeBytes: number;
 }

@@ -62,6 +62,8 @@ export async function planRecovery(
     read.push({ manifest: document, repository: repository.store.location, use });
     choice = choosePoint({ ...facts, snapshots: read });
     if (choice.kind === 'chosen') break;
+    // Without a stream nothing older is later.
+    if (places.length === 0 && target.kind === 'latest' && document.scope.kind === 'whole') break;
   }
   const own = await ownInstant(history, { target, choice, read });
   if (own !== undefined) return { target, snapshot: named(own) };

@@ -1,7 +1,8 @@
 import { formatWindow } from '../catalog/recovery-windows.ts';
 import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
 import type { TableGap } from '../catalog/window.ts';
-import { formatCommitTime } from '../model/commit-time.ts';
+import { formatCommitTime, parseCommitTime } from '../model/commit-time.ts';
+import type { CommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
 import { displayRelation } from '../model/identifiers.ts';
 import { asLsn, formatLsn } from '../model/lsn.ts';
@@ -46,6 +47,7 @@ function reason({ places, gaps, snapshots }: RefusedPoint): string {
     const tables = [...new Set(gaps.map((gap) => displayRelation(gap)))];
     return `changes of ${tables.slice(0, 10).join(', ')} are missing before it`;
   }
+  if (!snapshots.some(({ manifest }) => manifest.scope.kind === 'whole')) return 'there is no whole snapshot';
   if (places.length === 0) return 'no change stream has it';
   const kinds = new Set(places.map(({ located }) => located.kind));
   if (kinds.has('found')) {
@@ -59,21 +61,14 @@ function reason({ places, gaps, snapshots }: RefusedPoint): string {
 }
 
 /** As targets that can be given: times for a time, else positions. */
-function nearestPoints({ target, places, windows }: RefusedPoint): NearestPoints {
+function nearestPoints({ target, places, windows, snapshots }: RefusedPoint): NearestPoints {
   if (target.kind === 'time') {
-    const { time } = target;
-    const timed = windows.flatMap((window) =>
-      window.times === undefined ? [] : [{ ...window, times: window.times }],
-    );
-    const before = timed
-      .filter(({ times }) => times.to <= time)
-      .sort((a, b) => order(b.times.to, a.times.to))[0];
-    const after = timed
-      .filter(({ times }) => times.from >= time)
-      .sort((a, b) => order(a.times.from, b.times.from))[0];
+    const points = [...windows.flatMap(edges), ...snapshots.flatMap(ownPoint)];
+    const before = points.filter((point) => point.isEnd && point.time <= target.time);
+    const after = points.filter((point) => point.isStart && point.time >= target.time);
     return {
-      before: before && `${formatCommitTime(before.times.to)} (${positionTarget(before.to)})`,
-      after: after && `${formatCommitTime(after.times.from)} (${positionTarget(after.from)})`,
+      before: before.sort((a, b) => order(b.time, a.time))[0]?.text,
+      after: after.sort((a, b) => order(a.time, b.time))[0]?.text,
     };
   }
   const cut = places.flatMap(({ located }) => (located.kind === 'found' ? [located.from] : []))[0];
@@ -85,6 +80,32 @@ function nearestPoints({ target, places, windows }: RefusedPoint): NearestPoints
   const before = windows.filter(({ to }) => to <= position).sort((a, b) => order(b.to, a.to))[0];
   const after = windows.filter(({ from }) => from >= position).sort((a, b) => order(a.from, b.from))[0];
   return { before: before && end(before), after: after && start(after) };
+}
+
+interface TimedPoint {
+  readonly time: CommitTime;
+  readonly text: string;
+  readonly isStart: boolean;
+  readonly isEnd: boolean;
+}
+
+function edges({ from, to, times }: RecoveryWindow): TimedPoint[] {
+  if (times === undefined) return [];
+  const point = (time: CommitTime, position: Lsn): Pick<TimedPoint, 'time' | 'text'> => ({
+    time,
+    text: `${formatCommitTime(time)} (${positionTarget(position)})`,
+  });
+  return [
+    { ...point(times.from, from), isStart: true, isEnd: false },
+    { ...point(times.to, to), isStart: false, isEnd: true },
+  ];
+}
+
+/** A whole snapshot’s own instant, where changes can't be applied onto it. */
+function ownPoint({ manifest, use }: JudgedSnapshot): TimedPoint[] {
+  const time = parseCommitTime(manifest.instant);
+  if (time === undefined || use.kind === 'usable' || manifest.scope.kind !== 'whole') return [];
+  return [{ time, text: `snapshot:${manifest.id} (${manifest.instant})`, isStart: true, isEnd: true }];
 }
 
 function start({ from, times }: RecoveryWindow): string {
