@@ -8,6 +8,7 @@ import { parseCommitTime } from '../../../src/model/commit-time.ts';
 import { asLsn, formatLsn } from '../../../src/model/lsn.ts';
 import { planRecovery } from '../../../src/recovery/plan-recovery.ts';
 import type { RecoveryPlan } from '../../../src/recovery/plan-recovery.ts';
+import { replayDocument, replayLines } from '../../../src/cli/recovery-plan.ts';
 import { parseRecoveryTarget } from '../../../src/recovery/target.ts';
 import { createMemoryStore } from '../../../src/storage/memory.ts';
 import {
@@ -95,6 +96,10 @@ test.for([
   const { result, requests } = await counted(() => plan(target));
   expect(result.snapshot.id).toBe(snapshot);
   expect(requests).toBeLessThanOrEqual(100);
+  expect(replayLines(result).join('\n')).toMatch(
+    /from [0-9A-F]+\/[0-9A-F]+, ending .*\n.* segments, .* transactions/,
+  );
+  expect(replayDocument(result)).toMatchObject({ stream: STREAM, ddl: expect.any(String) as string });
   const { replay } = result;
   expect(replay?.reading.segments[0]?.from).toBeLessThanOrEqual(replay?.scanFrom ?? 0n);
   expect(replay?.reading.segments.at(-1)?.to).toBeGreaterThanOrEqual(replay?.to ?? 0n);
