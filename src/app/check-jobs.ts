@@ -56,7 +56,8 @@ export async function verifyJob(
         'check.empty',
         `no snapshot or stream of source ${source} to verify in ${repository.store.location}`,
       );
-    const opener = options.deep ? await settings.opener() : undefined;
+    const isKeyed = streams.length > 0 || manifests.some((manifest) => manifest.encryptedTo.length > 0);
+    const opener = options.deep && isKeyed ? await settings.opener() : undefined;
     for (const manifest of manifests) {
       options.onSnapshot(manifest.id);
       reports.push(await verifySnapshot(repository, manifest, { ...options, opener }));
