@@ -1,17 +1,22 @@
 import type { Manifest } from '../archive/manifest.ts';
+import { lsnOf } from '../archive/run-document.ts';
 import { findRepository } from '../catalog/repository.ts';
 import { listSnapshotFolders } from '../catalog/snapshots.ts';
+import { listStreams } from '../catalog/streams.ts';
 import { checkCapture } from '../doctor/check-capture.ts';
 import { checkRepository } from '../doctor/check-repository.ts';
 import { checkSource } from '../doctor/check-source.ts';
 import { checkStaging } from '../doctor/check-staging.ts';
 import { captureNames } from '../model/capture-names.ts';
 import { Failure } from '../model/failure.ts';
+import type { Lsn } from '../model/lsn.ts';
 import type { Finding } from '../model/finding.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import { verifySnapshot } from '../verify/verify-snapshot.ts';
 import type { VerifyReport } from '../verify/verify-snapshot.ts';
+import { verifyStream } from '../verify/verify-stream.ts';
+import type { StreamReport } from '../verify/verify-stream.ts';
 import type { Store } from '../storage/store.ts';
 import { authenticManifest, withRepository } from './list-job.ts';
 import type { Settings } from './settings.ts';
@@ -27,7 +32,7 @@ export async function verifyJob(
     readonly onProgress: (doneBytes: number, totalBytes: number) => void;
     readonly signal: AbortSignal;
   },
-): Promise<VerifyReport[]> {
+): Promise<{ readonly reports: VerifyReport[]; readonly streams: StreamReport[] }> {
   const { signal } = options;
   return withRepository(settings, signal, async (repository) => {
     const source = settings.sourceName;
@@ -45,21 +50,35 @@ export async function verifyJob(
         else reports.push(refusedReport(folder.id, found.refusal));
       }
     }
-    if (manifests.length + reports.length === 0)
+    const streams = options.target === undefined ? await listStreams(repository, { source, signal }) : [];
+    if (manifests.length + reports.length + streams.length === 0)
       throw new Failure(
         'check.empty',
-        `no snapshot of source ${source} to verify in ${repository.store.location}`,
+        `no snapshot or stream of source ${source} to verify in ${repository.store.location}`,
       );
-    const opener =
-      options.deep && manifests.some((manifest) => manifest.encryptedTo.length > 0)
-        ? await settings.opener()
-        : undefined;
+    const isKeyed = streams.length > 0 || manifests.some((manifest) => manifest.encryptedTo.length > 0);
+    const opener = options.deep && isKeyed ? await settings.opener() : undefined;
     for (const manifest of manifests) {
       options.onSnapshot(manifest.id);
       reports.push(await verifySnapshot(repository, manifest, { ...options, opener }));
     }
-    return reports;
+    const verified: StreamReport[] = [];
+    for (const stream of streams) {
+      options.onSnapshot(`stream ${stream}`);
+      const neededFrom = neededOf(stream, manifests);
+      verified.push(await verifyStream(repository, { source, stream }, { ...options, opener, neededFrom }));
+    }
+    return { reports, streams: verified };
   });
+}
+
+/** The lowest position from which a snapshot's changes are read, as far as manifests say. */
+function neededOf(stream: string, manifests: readonly Manifest[]): Lsn | undefined {
+  const positions = manifests.flatMap(({ tie }) => {
+    if (tie.kind === 'none' || tie.stream !== stream) return [];
+    return [lsnOf(tie.kind === 'position' ? tie.lsn : (tie.scanFrom ?? tie.upper))];
+  });
+  return positions.sort((a, b) => (a < b ? -1 : 1))[0];
 }
 
 function refusedReport(snapshot: string, refusal: Failure): VerifyReport {

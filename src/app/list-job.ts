@@ -1,4 +1,6 @@
 import type { Manifest } from '../archive/manifest.ts';
+import type { GapDocument } from '../archive/stream-documents.ts';
+import { listFolders } from '../catalog/folders.ts';
 import { openRepository } from '../catalog/repository.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { isNotAuthentic } from '../catalog/signatures.ts';
@@ -8,6 +10,8 @@ import { asFailure } from '../model/failure.ts';
 import type { Failure } from '../model/failure.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
+import { listHistory } from './list-history.ts';
+import type { ListedHistory, ListedStream, ListedWindow } from './list-history.ts';
 import type { Settings } from './settings.ts';
 
 export interface ListedSnapshot {
@@ -21,6 +25,10 @@ export interface ListedSnapshot {
   readonly copyBytes: string;
   readonly storedBytes: string;
   readonly encrypted: boolean;
+  /** What can be done with it: changes be applied, or only its own instant be restored. */
+  readonly use: 'usable' | 'waiting' | 'own-instant';
+  /** Why not, for `own-instant`. */
+  readonly useReason: string | undefined;
 }
 
 /** A manifest that no trusted key vouches for. */
@@ -38,6 +46,9 @@ export interface Listing {
   readonly refused: readonly RefusedSnapshot[];
   /** Data without a manifest: never a snapshot. */
   readonly unfinished: readonly SnapshotFolder[];
+  readonly streams: readonly ListedStream[];
+  readonly windows: readonly ListedWindow[];
+  readonly gaps: readonly GapDocument[];
 }
 
 export async function listJob(
@@ -50,19 +61,35 @@ export async function listJob(
       signal,
       ...(!options.allSources && { source: settings.sourceName }),
     });
-    const snapshots: ListedSnapshot[] = [];
+    const manifests: Manifest[] = [];
     const refused: RefusedSnapshot[] = [];
     for (const folder of folders.filter((candidate) => candidate.complete)) {
       const found = await authenticManifest(repository, folder, signal);
-      if (found.manifest !== undefined) snapshots.push(listed(found.manifest));
+      if (found.manifest !== undefined) manifests.push(found.manifest);
       else {
         const { code, message } = found.refusal;
         refused.push({ id: folder.id, source: folder.source, code, message });
       }
     }
+    const sources = options.allSources
+      ? await Array.fromAsync(listFolders(repository.store, 'sources/', { signal }))
+      : [settings.sourceName];
+    const histories: ListedHistory[] = [];
+    for (const source of sources)
+      histories.push(
+        await listHistory(repository, {
+          source,
+          signal,
+          manifests: manifests.filter((manifest) => manifest.source === source),
+        }),
+      );
+    const uses = histories.flatMap((history) => history.uses);
     return {
       location: repository.store.location,
-      snapshots,
+      snapshots: manifests.map((manifest) => listed(manifest, uses)),
+      streams: histories.flatMap((history) => history.streams),
+      windows: histories.flatMap((history) => history.windows),
+      gaps: histories.flatMap((history) => history.gaps),
       refused,
       unfinished: folders.filter((folder) => !folder.complete),
     };
@@ -114,7 +141,8 @@ export async function withRepository<T>(
   }
 }
 
-function listed(manifest: Manifest): ListedSnapshot {
+function listed(manifest: Manifest, uses: ListedHistory['uses']): ListedSnapshot {
+  const use = uses.find(({ id, source }) => id === manifest.id && source === manifest.source)?.use;
   return {
     id: manifest.id,
     source: manifest.source,
@@ -126,5 +154,7 @@ function listed(manifest: Manifest): ListedSnapshot {
     copyBytes: manifest.totals.copyBytes,
     storedBytes: manifest.totals.storedBytes,
     encrypted: manifest.encryptedTo.length > 0,
+    use: use?.kind ?? 'own-instant',
+    useReason: use?.kind === 'own-instant' ? use.reason : undefined,
   };
 }

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { Repository } from '../catalog/repository.ts';
+import { readManifest } from '../catalog/snapshots.ts';
 import { Failure } from '../model/failure.ts';
-import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
+import { planRecovery } from '../recovery/plan-recovery.ts';
+import type { RecoveryPlan } from '../recovery/plan-recovery.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
@@ -14,6 +16,8 @@ import type { Settings } from './settings.ts';
 export interface RestoreJobOptions {
   readonly target: string;
   readonly to: string;
+  readonly exclusive?: boolean;
+  readonly timezone?: string;
   readonly create: boolean;
   readonly globals: boolean;
   readonly clean: boolean;
@@ -32,9 +36,18 @@ interface JobRun extends RestoreJobOptions {
   readonly onEvent?: (event: RestoreEvent) => void;
 }
 
+/** Fails with `recovery.refused` for a point that a snapshot alone is not: never another one in its place (P5). */
 export async function restoreJob(settings: Settings, run: JobRun): Promise<RestoreReport> {
   return withRepository(settings, run.signal, async (repository) => {
-    return restoreSnapshot(await requestOf(settings, repository, run));
+    const { request, recovery } = await requestOf(settings, repository, run);
+    if (recovery.replay !== undefined) {
+      const { id } = recovery.snapshot;
+      throw new Failure('recovery.refused', `${run.to} needs changes to be applied onto snapshot ${id}`, {
+        facts: { snapshot: id, stream: recovery.replay.stream },
+        remedy: `this version restores snapshots’ own instants only: snapshot:${id}`,
+      });
+    }
+    return restoreSnapshot(request);
   });
 }
 
@@ -42,24 +55,32 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Resto
 export async function planRestoreJob(
   settings: Settings,
   run: JobRun,
-): Promise<{ readonly plan: RestorePlan; readonly snapshot: string }> {
+): Promise<{ readonly plan: RestorePlan; readonly recovery: RecoveryPlan }> {
   return withRepository(settings, run.signal, async (repository) => {
-    const request = await requestOf(settings, repository, run);
-    return { plan: await previewRestore(request), snapshot: request.manifest.id };
+    const { request, recovery } = await requestOf(settings, repository, run);
+    return { plan: await previewRestore(request), recovery };
   });
 }
 
-async function requestOf(settings: Settings, repository: Repository, run: JobRun): Promise<RestoreRequest> {
+async function requestOf(
+  settings: Settings,
+  repository: Repository,
+  run: JobRun,
+): Promise<{ readonly request: RestoreRequest; readonly recovery: RecoveryPlan }> {
   if (run.schemaOnly && run.dataOnly) {
     throw new Failure('usage.invalid', '--schema-only and --data-only exclude each other');
   }
-  const target = parseRecoveryTarget(run.to);
-  const manifest = await chooseSnapshot(repository, {
-    source: settings.sourceName,
-    target,
-    signal: run.signal,
-  });
-  return {
+  const target = parseRecoveryTarget(run.to, { timeZone: run.timezone, exclusive: run.exclusive });
+  const { signal } = run;
+  const source = settings.sourceName;
+  const opener = target.kind === 'xid' ? await settings.opener() : undefined;
+  const recovery = await planRecovery([repository], { source, target, opener, signal });
+  const { document: manifest } = await readManifest(
+    repository,
+    { source, id: recovery.snapshot.id },
+    { signal },
+  );
+  const request: RestoreRequest = {
     repository,
     manifest,
     target: settings.connection(run.target),
@@ -77,6 +98,7 @@ async function requestOf(settings: Settings, repository: Repository, run: JobRun
     onEvent: run.onEvent ?? (() => undefined),
     signal: run.signal,
   };
+  return { request, recovery };
 }
 
 function scopeOf(run: JobRun): RestoreScope {

@@ -77,6 +77,16 @@ export async function* readPart(
   if ((await tar.next()) !== undefined) throw broken('has a member that its facts do not list');
 }
 
+/** The member behind a run's `segment.json`, checked: that of its transactions, if it has any. */
+export async function readFirstMember(
+  tar: TarReader,
+  facts: RunFacts,
+  folder: string,
+): Promise<StoredMember | undefined> {
+  const { done, value } = await readMembers(tar, facts, folder).next();
+  return done === true ? undefined : value;
+}
+
 /** The records of one member of changes; views of plaintext that lives as long as they do. */
 export async function recordsOf(
   member: StoredMember,

@@ -35,9 +35,8 @@ export async function readDocument<T>(
   key: string,
   options: ReadOptions<T>,
 ): Promise<ReadDocument<T> | undefined> {
-  const stat = await store.stat(key, { signal: options.signal });
-  if (stat === undefined) return undefined;
-  const bytes = await readSmallObject(store, key, { signal: options.signal, maxBytes: MAX_DOCUMENT_BYTES });
+  const bytes = await findSmallObject(store, key, options.signal);
+  if (bytes === undefined) return undefined;
   const { trust, signal } = options;
   if (trust !== undefined) await checkSignature(store, { key, bytes }, { trust, signal });
   return {
@@ -45,6 +44,16 @@ export async function readDocument<T>(
     sha256: createHash('sha256').update(bytes).digest('hex'),
     sizeBytes: bytes.length,
   };
+}
+
+/** One request, where a look before would make it two: an overview reads hundreds. */
+async function findSmallObject(store: Store, key: string, signal: AbortSignal): Promise<Buffer | undefined> {
+  try {
+    return await readSmallObject(store, key, { signal, maxBytes: MAX_DOCUMENT_BYTES });
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'repository.object_missing') return undefined;
+    throw error;
+  }
 }
 
 /** The bytes that `writeDocument` stores: readable by people, stable order, a final newline. */

@@ -10,6 +10,16 @@ export const keys = {
     `sources/${source}/snapshots/${id}/${name}`,
   /** Of a document: Ed25519 over its exact bytes. */
   signature: (key: string): string => `${key}.sig`,
+  streams: (source: string): string => `sources/${source}/streams/`,
+  stream: (source: string, id: string): string => `sources/${source}/streams/${id}/`,
+  streamDocument: (source: string, id: string): string => `sources/${source}/streams/${id}/stream.json`,
+  /** A segment, part or chapter by the name that `stream-names.ts` gives it. */
+  streamObject: (source: string, id: string, name: string): string =>
+    `sources/${source}/streams/${id}/${name}`,
+  gaps: (source: string): string => `sources/${source}/gaps/`,
+  gap: (source: string, id: string): string => `sources/${source}/gaps/${id}.json`,
+  marks: (source: string): string => `sources/${source}/marks/`,
+  mark: (source: string, id: string): string => `sources/${source}/marks/${id}.json`,
 } as const;
 
 const MANIFEST_KEY = /^sources\/([a-z0-9][a-z0-9_-]{0,30})\/snapshots\/([0-9A-Za-z-]+)\/manifest\.json$/;

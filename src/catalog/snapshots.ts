@@ -3,6 +3,7 @@ import type { Manifest } from '../archive/manifest.ts';
 import { Failure, asFailure } from '../model/failure.ts';
 import { encodeDocument, readDocument } from './documents.ts';
 import type { ReadDocument } from './documents.ts';
+import { listFolders } from './folders.ts';
 import { keys, parseManifestKey } from './keys.ts';
 import type { Repository } from './repository.ts';
 import { isNotAuthentic, putSignature } from './signatures.ts';
@@ -27,21 +28,27 @@ export async function listSnapshotFolders(
   repository: Repository,
   options: CallOptions & { readonly source?: string },
 ): Promise<SnapshotFolder[]> {
-  const prefix = options.source === undefined ? 'sources/' : keys.snapshots(options.source);
+  const { signal } = options;
+  const sources =
+    options.source === undefined
+      ? await Array.fromAsync(listFolders(repository.store, 'sources/', { signal }))
+      : [options.source];
   const folders = new Map<string, SnapshotFolder>();
-  for await (const object of repository.store.list(prefix, { signal: options.signal })) {
-    const [, source, kind, id] = object.key.split('/');
-    if (source === undefined || kind !== 'snapshots' || id === undefined) continue;
-    const before = folders.get(`${source}/${id}`);
-    folders.set(`${source}/${id}`, {
-      source,
-      id,
-      complete: before?.complete === true || parseManifestKey(object.key) !== undefined,
-      objects: (before?.objects ?? 0) + 1,
-      storedBytes: (before?.storedBytes ?? 0) + object.sizeBytes,
-      modified: before !== undefined && before.modified > object.modified ? before.modified : object.modified,
-    });
-  }
+  for (const source of sources)
+    for await (const object of repository.store.list(keys.snapshots(source), { signal })) {
+      const id = object.key.split('/')[3];
+      if (id === undefined) continue;
+      const before = folders.get(`${source}/${id}`);
+      folders.set(`${source}/${id}`, {
+        source,
+        id,
+        complete: before?.complete === true || parseManifestKey(object.key) !== undefined,
+        objects: (before?.objects ?? 0) + 1,
+        storedBytes: (before?.storedBytes ?? 0) + object.sizeBytes,
+        modified:
+          before !== undefined && before.modified > object.modified ? before.modified : object.modified,
+      });
+    }
   return [...folders.values()].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
 

@@ -11,7 +11,7 @@ export interface OutputOptions {
 
 /**
  * The only writer of stdout. Results go to stdout; what a person wants to know meanwhile goes to stderr, so
- * that a pipe gets results alone. With `json` stdout is one document.
+ * that a pipe gets results alone. With `json` stdout is one document, or one on each line where results stream.
  */
 export class Terminal {
   readonly json: boolean;
@@ -34,6 +34,12 @@ export class Terminal {
         `${JSON.stringify({ version: JSON_VERSION, ok: true, ...document }, jsonValue, 2)}\n`,
       );
     else process.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  }
+
+  /** One of many results, as it comes: a JSON document on a line of its own, or a line for people. */
+  line(document: Readonly<Record<string, unknown>>, line: string): void {
+    const text = this.json ? JSON.stringify({ version: JSON_VERSION, ...document }, jsonValue) : line;
+    process.stdout.write(`${text}\n`);
   }
 
   note(line: string): void {

@@ -136,6 +136,11 @@ export const FAILURE_CODES = {
     remedy: 'compare encryption.recipients with what you set up; someone may have changed the repository',
   },
 
+  'stream.other_writer': {
+    exit: 4,
+    remedy: 'another capture writes this stream: stop one of them; nothing was overwritten',
+  },
+
   'integrity.digest': {
     exit: 9,
     remedy: 'the stored bytes changed; restore from another snapshot or repository',
@@ -189,6 +194,7 @@ export const FAILURE_CODES = {
 
   'recovery.no_point': { exit: 5, remedy: '`tidemark list` shows the points that can be restored' },
   'recovery.no_table': { exit: 5, remedy: '`tidemark show ID` lists the tables of a snapshot' },
+  'recovery.ambiguous': { exit: 2, remedy: 'name one of the points that the message lists' },
   'recovery.refused': { exit: 4, remedy: 'see what the plan says' },
 
   'staging.required': {

@@ -1,7 +1,10 @@
 import type { Manifest } from '../archive/manifest.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { listSnapshotFolders, newestSnapshot, readManifest } from '../catalog/snapshots.ts';
+import { formatCommitTime, parseCommitTime } from '../model/commit-time.ts';
+import type { CommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
+import { formatRecoveryTarget } from './target.ts';
 import type { RecoveryTarget } from './target.ts';
 
 /**
@@ -29,12 +32,18 @@ export async function chooseSnapshot(
     }
     case 'time':
       return atTime(repository, { source, time: target.time, signal });
+    case 'lsn':
+    case 'xid':
+    case 'mark':
+      throw new Failure('recovery.no_point', `${formatRecoveryTarget(target)} is no snapshot’s own instant`, {
+        facts: { target: formatRecoveryTarget(target) },
+      });
   }
 }
 
 async function atTime(
   repository: Repository,
-  options: { readonly source: string; readonly time: Date; readonly signal: AbortSignal },
+  options: { readonly source: string; readonly time: CommitTime; readonly signal: AbortSignal },
 ): Promise<Manifest> {
   const folders = (await listSnapshotFolders(repository, options)).filter((folder) => folder.complete);
   const manifests: Manifest[] = [];
@@ -42,13 +51,15 @@ async function atTime(
     const { document } = await readManifest(repository, folder, options);
     if (document.scope.kind === 'whole') manifests.push(document);
   }
-  const exact = manifests.find((manifest) => Date.parse(manifest.instant) === options.time.getTime());
+  const { time } = options;
+  const instantOf = (manifest: Manifest): CommitTime => parseCommitTime(manifest.instant) ?? 0n;
+  const exact = manifests.find((manifest) => instantOf(manifest) === time);
   if (exact !== undefined) return exact;
-  const before = manifests.filter((manifest) => Date.parse(manifest.instant) < options.time.getTime()).at(-1);
-  const after = manifests.find((manifest) => Date.parse(manifest.instant) > options.time.getTime());
+  const before = manifests.filter((manifest) => instantOf(manifest) < time).at(-1);
+  const after = manifests.find((manifest) => instantOf(manifest) > time);
   const nearest = [before, after].flatMap((manifest) => (manifest === undefined ? [] : [manifest]));
-  throw new Failure('recovery.no_point', `no change stream covers ${options.time.toISOString()}`, {
-    facts: { time: options.time.toISOString(), nearest: nearest.map((manifest) => manifest.id) },
+  throw new Failure('recovery.no_point', `no change stream covers ${formatCommitTime(time)}`, {
+    facts: { time: formatCommitTime(time), nearest: nearest.map((manifest) => manifest.id) },
     remedy:
       nearest.length === 0
         ? 'there is no whole snapshot yet'

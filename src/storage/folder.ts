@@ -6,7 +6,16 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
-import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectStat,
+  PutBody,
+  PutOptions,
+  PutResult,
+  Store,
+} from './store.ts';
 import { checkedKey, digestOf, isKey, refuseUnlessLease } from './store-rules.ts';
 
 /** Names of files that are being written; `list` does not show them, and a crash may leave one. */
@@ -75,12 +84,14 @@ class FolderStore implements Store {
     }
   }
 
-  async *list(prefix: string, options: CallOptions): AsyncIterable<ObjectStat> {
+  async *list(prefix: string, options: ListOptions): AsyncIterable<ObjectStat> {
     const slash = prefix.lastIndexOf('/');
+    const { after = '' } = options;
     const keys: string[] = [];
-    await this.#collect(prefix.slice(0, slash + 1), keys, options.signal);
+    await this.#collect(prefix.slice(0, slash + 1), { keys, after, signal: options.signal });
     // What is no key was put there by someone else: a note, a desktop's index of its own.
-    const ours = keys.filter((candidate) => candidate.startsWith(prefix) && isKey(candidate));
+    const isListed = (key: string): boolean => key.startsWith(prefix) && key > after && isKey(key);
+    const ours = keys.filter(isListed);
     for (const key of ours.sort(byBytes)) {
       const found = await this.stat(key, options);
       if (found !== undefined) yield found;
@@ -150,8 +161,11 @@ class FolderStore implements Store {
     return digestOf(createReadStream(path, { signal }));
   }
 
-  async #collect(folder: string, keys: string[], signal: AbortSignal): Promise<void> {
-    throwIfAborted(signal);
+  async #collect(
+    folder: string,
+    found: { readonly keys: string[]; readonly after: string; readonly signal: AbortSignal },
+  ): Promise<void> {
+    throwIfAborted(found.signal);
     let entries: Dirent[];
     try {
       entries = await readdir(join(this.#root, folder), { withFileTypes: true });
@@ -160,9 +174,11 @@ class FolderStore implements Store {
       throw folderFailure(error, folder);
     }
     for (const entry of entries) {
-      if (entry.isDirectory()) await this.#collect(`${folder}${entry.name}/`, keys, signal);
-      else if (entry.isFile() && !entry.name.startsWith(TEMPORARY_PREFIX))
-        keys.push(`${folder}${entry.name}`);
+      const path = `${folder}${entry.name}`;
+      // All keys of a folder come before `after` when the folder does and does not lead to it.
+      const isBefore = `${path}/` < found.after && !found.after.startsWith(`${path}/`);
+      if (entry.isDirectory() && !isBefore) await this.#collect(`${path}/`, found);
+      else if (entry.isFile() && !entry.name.startsWith(TEMPORARY_PREFIX)) found.keys.push(path);
     }
   }
 }

@@ -43,9 +43,10 @@ export function createMemoryStore(): Store {
       const found = objects.get(checkedKey(key));
       return found && { key, sizeBytes: found.bytes.length, modified: found.modified };
     },
-    list: async function* (prefix, { signal }) {
+    list: async function* (prefix, { after = '', signal }) {
       throwIfAborted(signal);
-      for (const key of [...objects.keys()].filter((candidate) => candidate.startsWith(prefix)).sort()) {
+      const isListed = (key: string): boolean => key.startsWith(prefix) && key > after;
+      for (const key of [...objects.keys()].filter(isListed).sort()) {
         const { bytes, modified } = find(key);
         yield { key, sizeBytes: bytes.length, modified };
       }

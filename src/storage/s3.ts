@@ -17,7 +17,16 @@ import { afterConflict } from './s3-conflict.ts';
 import { httpStatus, s3Failure } from './s3-failures.ts';
 import { MultipartUpload } from './s3-multipart.ts';
 import { inParts, partBytes } from './s3-parts.ts';
-import type { CallOptions, GetOptions, ObjectStat, PutBody, PutOptions, PutResult, Store } from './store.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectStat,
+  PutBody,
+  PutOptions,
+  PutResult,
+  Store,
+} from './store.ts';
 import { checkedKey, digestOf, refuseUnlessLease } from './store-rules.ts';
 
 /**
@@ -104,7 +113,7 @@ class S3Store implements Store {
     }
   }
 
-  async *list(prefix: string, options: CallOptions): AsyncIterable<ObjectStat> {
+  async *list(prefix: string, options: ListOptions): AsyncIterable<ObjectStat> {
     const root = this.#settings.prefix === '' ? '' : `${this.#settings.prefix}/`;
     let token: string | undefined;
     do {
@@ -113,6 +122,7 @@ class S3Store implements Store {
           new ListObjectsV2Command({
             Bucket: this.#settings.bucket,
             Prefix: root + prefix,
+            ...(options.after !== undefined && { StartAfter: root + options.after }),
             ...(token !== undefined && { ContinuationToken: token }),
           }),
           { abortSignal: options.signal },

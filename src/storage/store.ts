@@ -27,8 +27,8 @@ export interface Store {
   /** Undefined when there is no such object. */
   stat(key: string, options: CallOptions): Promise<ObjectStat | undefined>;
 
-  /** All objects below a prefix, in the order of their keys' bytes. */
-  list(prefix: string, options: CallOptions): AsyncIterable<ObjectStat>;
+  /** All objects below a prefix, in the order of their keys' bytes; some thousand for a request. */
+  list(prefix: string, options: ListOptions): AsyncIterable<ObjectStat>;
 
   /** No error when the key is absent. */
   delete(key: string, options: CallOptions): Promise<void>;
@@ -52,6 +52,11 @@ export interface PutOptions extends CallOptions {
 
 export interface GetOptions extends CallOptions {
   readonly range?: { readonly offset: number; readonly length: number };
+}
+
+export interface ListOptions extends CallOptions {
+  /** Only keys that come after this one; it need not exist. What comes before costs nothing. */
+  readonly after?: string | undefined;
 }
 
 export interface PutResult {

@@ -9,9 +9,10 @@ import type { StoredRange } from '../catalog/member-index.ts';
 import { readPart } from '../catalog/read-part.ts';
 import { readRange } from '../catalog/read-range.ts';
 import type { Repository } from '../catalog/repository.ts';
-import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
+import { Failure, throwIfAborted } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
 import { digestOf } from '../storage/store-rules.ts';
+import { foundBy } from './found-by.ts';
 
 export interface VerifyOptions {
   /** Also decrypt, decompress and count the rows of every range. Needs the private key of an encrypted snapshot. */
@@ -67,9 +68,6 @@ export async function verifySnapshot(
   };
 }
 
-/** Failures that say something of what is stored; any other ends the verification. */
-const ABOUT_CONTENT = /^(?:integrity\.|repository\.object_missing$|recovery\.no_point$)/;
-
 class Run {
   readonly findings: Finding[] = [];
   bytes = 0;
@@ -88,21 +86,9 @@ class Run {
     this.#options = options;
   }
 
-  async find<T>(what: string, look: () => Promise<T>): Promise<T | undefined> {
+  find<T>(what: string, look: () => Promise<T>): Promise<T | undefined> {
     throwIfAborted(this.#options.signal);
-    try {
-      return await look();
-    } catch (error) {
-      const failure = asFailure(error);
-      if (!ABOUT_CONTENT.test(failure.code)) throw failure;
-      this.findings.push({
-        level: 'error',
-        check: failure.code,
-        message: `${what}: ${failure.message}`,
-        remedy: failure.remedy,
-      });
-      return undefined;
-    }
+    return foundBy(what, look, this.findings);
   }
 
   async readObject(object: StoredObject): Promise<void> {

@@ -11,8 +11,8 @@ async function* chunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
 }
 const read = async (store: Store, key: string, range?: { offset: number; length: number }): Promise<Buffer> =>
   Buffer.concat(await Array.fromAsync(await store.get(key, { signal, ...(range && { range }) })));
-const keysOf = async (store: Store, prefix: string): Promise<string[]> =>
-  (await Array.fromAsync(store.list(prefix, { signal }))).map((object) => object.key);
+const keysOf = async (store: Store, prefix: string, after?: string): Promise<string[]> =>
+  (await Array.fromAsync(store.list(prefix, { signal, after }))).map((object) => object.key);
 
 /** What every store must do: run by each one's own test file. `fresh` gives an empty store. */
 export function storeSuite(fresh: () => Promise<Store>): void {
@@ -116,6 +116,27 @@ export function storeSuite(fresh: () => Promise<Store>): void {
     for (let count = 0; count < 1100; count += 1)
       await store.putIfAbsent(`many/${count}`, Buffer.alloc(0), { signal });
     expect(await keysOf(store, 'many/')).toHaveLength(1100);
+    const all = await keysOf(store, '');
+    for (const after of [
+      '',
+      'B',
+      'B/x',
+      'b',
+      'b-c',
+      'b/',
+      'b/10',
+      'b/deep',
+      'b/deep/er/one',
+      'b/deep0',
+      'many/50',
+      'many0',
+      'z',
+      '~',
+    ])
+      for (const prefix of ['', 'b/', 'b', 'many/'])
+        expect(await keysOf(store, prefix, after), `below ${prefix} after ${after}`).toEqual(
+          all.filter((key) => key.startsWith(prefix) && key > after),
+        );
   }, 120_000);
 
   test('absent objects: get fails by name, stat and delete do not', async () => {

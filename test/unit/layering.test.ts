@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['runtime', 'pgoutput', 'archive'],
   ['storage', 'postgres'],
   ['catalog', 'server'],
-  ['verify'],
+  ['verify', 'history'],
   ['snapshot', 'capture', 'restore'],
   ['recovery', 'doctor'],
   [],

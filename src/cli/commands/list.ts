@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { listJob } from '../../app/list-job.ts';
-import type { ListedSnapshot } from '../../app/list-job.ts';
+import type { ListedSnapshot, Listing } from '../../app/list-job.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
+import { displayRelation } from '../../model/identifiers.ts';
 import { formatBytes, formatCount } from '../../model/quantities.ts';
 import type { CommandContext } from '../context.ts';
 import { NOT_AUTHENTICATED, table } from '../terminal.ts';
@@ -9,7 +10,7 @@ import { NOT_AUTHENTICATED, table } from '../terminal.ts';
 export function addListCommand(program: Command, run: CommandContext): void {
   const command = program
     .command('list')
-    .description('list the snapshots of the repository')
+    .description('list snapshots, change streams, recovery windows and gaps of the repository')
     .option('--all-sources', 'of every source, not only the configured one', false);
   run.action(command, async ({ settings, terminal, signal, options }) => {
     const listed = await listJob(settings, { allSources: options['allSources'] === true, signal });
@@ -22,6 +23,7 @@ export function addListCommand(program: Command, run: CommandContext): void {
             listed.snapshots.map(row),
           )),
       ...(authenticated || listed.snapshots.length === 0 ? [] : [NOT_AUTHENTICATED]),
+      ...historyLines(listed),
       ...listed.refused.map(({ message, code }) => `REFUSED: ${message} (${code})`),
       ...listed.unfinished.map(
         (folder) =>
@@ -30,6 +32,34 @@ export function addListCommand(program: Command, run: CommandContext): void {
     ]);
     if (listed.refused.length > 0) process.exitCode = FAILURE_CODES['integrity.unsigned'].exit;
   });
+}
+
+/** Nothing, where there is no stream: most of it would only say so. */
+function historyLines({ streams, windows, gaps, snapshots }: Listing): string[] {
+  if (streams.length === 0 && gaps.length === 0) return [];
+  return [
+    '',
+    ...streams.map(
+      ({ id, source, from, to, latestCommitTime }) =>
+        `stream ${id} of ${source}: ${from} to ${to}, latest commit ${latestCommitTime ?? 'none yet'}`,
+    ),
+    ...windows.map(
+      ({ from, to, fromTime, toTime }) =>
+        `window: ${fromTime ?? 'no time'} to ${toTime ?? 'no time'} (${from} to ${to}): every instant can be restored`,
+    ),
+    ...(windows.length === 0 ? ['no recovery window: no snapshot can be brought forward yet'] : []),
+    ...gaps.map(
+      ({ id, reason, from, to, tables }) =>
+        `GAP ${id}: ${reason}, ${tables === undefined ? 'all tables' : tables.map(displayRelation).join(', ')}, from ${from.lsn} ${to === undefined ? 'on' : `to ${to.lsn}`}`,
+    ),
+    ...snapshots
+      .filter(({ use }) => use !== 'usable')
+      .map(({ id, use, useReason }) =>
+        use === 'waiting'
+          ? `snapshot ${id} waits for capture to pass it`
+          : `snapshot ${id}: its own instant only; ${useReason ?? ''}`,
+      ),
+  ];
 }
 
 function row(entry: ListedSnapshot): string[] {

@@ -8,6 +8,7 @@ import type { RestorePlan } from '../../restore/plan.ts';
 import type { RestoreReport } from '../../restore/request.ts';
 import { confirm } from '../context.ts';
 import type { CommandContext } from '../context.ts';
+import { replayDocument, replayLines } from '../recovery-plan.ts';
 import { limitDownload, repeated, wholeNumber } from '../options.ts';
 import { startProgress } from '../progress.ts';
 import { NOT_AUTHENTICATED } from '../terminal.ts';
@@ -22,7 +23,9 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     .command('restore')
     .description('bring a snapshot, or some of its tables, back into a database')
     .requiredOption('--target <URL>', 'the database to restore into; never the source')
-    .option('--to <TARGET>', 'latest, snapshot:ID or a time', 'latest')
+    .option('--to <TARGET>', 'latest, a time, lsn:…, xid:…, mark:NAME or snapshot:ID', 'latest')
+    .option('--exclusive', 'without what committed at just this point', false)
+    .option('--timezone <NAME>', 'of a time without a zone, like Europe/Berlin')
     .option('--create', 'make the database', false)
     .option('--globals', 'make the roles that are missing', false)
     .option('--clean', 'replace what stands in the way (asks first)', false)
@@ -41,9 +44,10 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     const authenticated = settings.trust() !== undefined;
     const unproven = authenticated ? [] : [`  ${NOT_AUTHENTICATED}`];
     if (chosen.dryRun) {
-      const { plan, snapshot } = await planRestoreJob(settings, { ...chosen, signal });
-      const plain = { snapshot, plan: planDocument(plan), authenticated };
-      terminal.result(plain, [...planLines(plan, snapshot), ...unproven]);
+      const { plan, recovery } = await planRestoreJob(settings, { ...chosen, signal });
+      const snapshot = recovery.snapshot.id;
+      const plain = { snapshot, plan: planDocument(plan), replay: replayDocument(recovery), authenticated };
+      terminal.result(plain, [...planLines(plan, snapshot), ...replayLines(recovery), ...unproven]);
       if (plan.blockers.length > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
       return;
     }

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { findStreamJob, segmentAddress, showSegmentJob } from '../../app/log-job.ts';
+import type { StreamFound } from '../../app/log-job.ts';
 import { showJob } from '../../app/list-job.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { displayRelation } from '../../model/identifiers.ts';
@@ -9,9 +11,18 @@ import { table } from '../terminal.ts';
 export function addShowCommand(program: Command, run: CommandContext): void {
   const command = program
     .command('show')
-    .description('show what a snapshot holds, and what it does not')
-    .argument('<id>', 'a snapshot’s id, or latest');
+    .description(
+      'show what a snapshot holds and does not; what a stream says of itself; a segment’s changes as text',
+    )
+    .argument('<what>', 'a snapshot’s id, latest, a stream’s id, or a segment: STREAM/FROM-TO.tar');
   run.action(command, async ({ settings, terminal, signal, args }) => {
+    const segment = segmentAddress(args[0] ?? '');
+    if (segment !== undefined) {
+      const write = (text: string): void => terminal.line({ text }, text);
+      return showSegmentJob(settings, { ...segment, signal, write });
+    }
+    const stream = await findStreamJob(settings, { stream: args[0] ?? '', signal });
+    if (stream !== undefined) return terminal.result({ stream }, streamLines(stream));
     const manifest = await showJob(settings, { target: args[0] ?? 'latest', signal });
     const authenticated = settings.trust() !== undefined;
     terminal.result({ manifest, authenticated }, showLines(manifest, authenticated));
@@ -46,6 +57,18 @@ function showLines(manifest: Manifest, authenticated: boolean): string[] {
       ...entry.objects.slice(0, 20).map((object) => `    ${object}`),
       ...(entry.objects.length > 20 ? [`    … and ${entry.objects.length - 20} more`] : []),
     ]),
+  ];
+}
+
+function streamLines({ document, covered, segments, chapters, latestCommitTime }: StreamFound): string[] {
+  const { server } = document;
+  return [
+    `stream      ${document.id} of source ${document.source}, slot ${document.slot}`,
+    `began       ${document.startedAt} at ${document.start}`,
+    `server      ${server.databaseName}, PostgreSQL ${Math.floor(server.version / 10_000)}, system ${server.systemIdentifier}, timeline ${server.timeline}`,
+    `stored      ${covered.map(({ from, to }) => `${from} to ${to}`).join(', then ')}; latest commit ${latestCommitTime ?? 'none yet'}`,
+    `objects     ${formatCount(chapters)} chapters, ${formatCount(segments)} segments behind the last one`,
+    `published   ${document.publications.map(({ name }) => name).join(', ')}`,
   ];
 }
 

@@ -1,0 +1,78 @@
+import type { Manifest } from '../archive/manifest.ts';
+import type { GapDocument } from '../archive/stream-documents.ts';
+import { recoveryWindows } from '../catalog/recovery-windows.ts';
+import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
+import type { Repository } from '../catalog/repository.ts';
+import { openHistory } from '../catalog/source-history.ts';
+import type { StreamView } from '../catalog/stream-view.ts';
+import { streamTip } from '../catalog/stream-tip.ts';
+import type { Usability } from '../catalog/usability.ts';
+import { formatCommitTime } from '../model/commit-time.ts';
+import { formatLsn } from '../model/lsn.ts';
+
+export interface ListedStream {
+  readonly id: string;
+  readonly source: string;
+  /** Of what is stored. */
+  readonly from: string;
+  readonly to: string;
+  readonly latestCommitTime: string | undefined;
+  /** More than one: something is missing in between. */
+  readonly pieces: number;
+}
+
+/** Both ends can be restored to: positions as what committed before them. */
+export interface ListedWindow {
+  readonly stream: string;
+  readonly from: string;
+  readonly to: string;
+  readonly fromTime: string | undefined;
+  readonly toTime: string | undefined;
+}
+
+export interface ListedHistory {
+  readonly streams: readonly ListedStream[];
+  readonly windows: readonly ListedWindow[];
+  readonly gaps: readonly GapDocument[];
+  readonly uses: readonly { readonly source: string; readonly id: string; readonly use: Usability }[];
+}
+
+/** Streams, windows and gaps of one source in one repository. */
+export async function listHistory(
+  repository: Repository,
+  options: { readonly source: string; readonly manifests: readonly Manifest[]; readonly signal: AbortSignal },
+): Promise<ListedHistory> {
+  const { source } = options;
+  const history = await openHistory([repository], options);
+  const { windows, snapshots } = await recoveryWindows(history, options.manifests);
+  const streams: ListedStream[] = [];
+  for (const view of history.streams) streams.push(await listedStream(view));
+  return {
+    streams,
+    windows: windows.map(listedWindow),
+    gaps: history.gaps,
+    uses: snapshots.map(({ manifest, use }) => ({ source, id: manifest.id, use })),
+  };
+}
+
+async function listedStream(view: StreamView): Promise<ListedStream> {
+  const { to, latestCommitTime } = await streamTip(view);
+  return {
+    id: view.id,
+    source: view.document.source,
+    from: formatLsn(view.covered[0]?.from ?? view.start),
+    to: formatLsn(to),
+    latestCommitTime: latestCommitTime === undefined ? undefined : formatCommitTime(latestCommitTime),
+    pieces: view.pieces.length,
+  };
+}
+
+function listedWindow({ stream, from, to, times }: RecoveryWindow): ListedWindow {
+  return {
+    stream,
+    from: formatLsn(from),
+    to: formatLsn(to),
+    fromTime: times && formatCommitTime(times.from),
+    toTime: times && formatCommitTime(times.to),
+  };
+}
