@@ -29,8 +29,8 @@ export class ReplayProgress implements AsyncDisposable {
   }
 
   static async open(connection: Connection, id: string): Promise<ReplayProgress> {
-    await connection.execute(sqlFile('target/replay-progress'));
     await lock(connection, id);
+    await connection.execute(sqlFile('target/replay-progress'));
     await connection.query('INSERT INTO tidemark_restore.replay (id) VALUES ($1) ON CONFLICT DO NOTHING', [
       id,
     ]);

@@ -17,6 +17,7 @@ import { chooseTools } from '../../src/postgres/tools.ts';
 import { replay } from '../../src/replay/replay.ts';
 import type { ReplayReport, ReplayRequest } from '../../src/replay/request.ts';
 import { openReplaySession } from '../../src/replay/session.ts';
+import type { StreamEncoding } from '../../src/replay/session.ts';
 import { STREAM, inChunks, nameOf, session as capture } from './change-stream.ts';
 import { session, tools } from './postgres.ts';
 import type { randomness } from './workload.ts';
@@ -48,7 +49,7 @@ export async function createSlot(source: Connection): Promise<Lsn> {
   return lsnOf(slot?.lsn);
 }
 
-function lsnOf(text: string | undefined): Lsn {
+export function lsnOf(text: string | undefined): Lsn {
   const lsn = parseLsn(text ?? '');
   if (lsn === undefined) throw new Error(`no position: ${text}`);
   return lsn;
@@ -60,9 +61,13 @@ export async function position(connection: Connection): Promise<Lsn> {
 }
 
 /** Takes what the slot has and stores it; small runs and parts, so that all seams occur. */
-export async function takeStream(url: string, start: Lsn, memberBytes = 4000): Promise<StoredStream> {
+export async function takeStream(
+  url: string,
+  start: Lsn,
+  { memberBytes = 4000, encoding = 'UTF8' }: { memberBytes?: number; encoding?: StreamEncoding } = {},
+): Promise<StoredStream> {
   await using source = await session(url);
-  for (const [name, value] of Object.entries(TEXT_SETTINGS))
+  for (const [name, value] of Object.entries({ ...TEXT_SETTINGS, client_encoding: encoding }))
     await source.query('SELECT set_config($1, $2, false)', [name, value]);
   const rows = await source.query<{ data: string }>(
     `SELECT encode(data, 'base64') AS "data" FROM pg_logical_slot_get_binary_changes('replayed', NULL, NULL, 'proto_version', '1', 'publication_names', 'p', 'messages', 'true')`,
@@ -74,11 +79,7 @@ export async function takeStream(url: string, start: Lsn, memberBytes = 4000): P
   );
 }
 
-export async function store(
-  messages: readonly Buffer[],
-  start: Lsn,
-  memberBytes = 4000,
-): Promise<StoredStream> {
+async function store(messages: readonly Buffer[], start: Lsn, memberBytes = 4000): Promise<StoredStream> {
   const { writer, assembler, feed } = capture({ start, memberBytes });
   const segments: { name: string; bytes: Buffer }[] = [];
   const parts: PackedPart[] = [];
@@ -107,7 +108,7 @@ export async function store(
 }
 
 /** What a recovery reads: parts in their run's place. */
-export async function* recordsIn(stream: StoredStream): AsyncGenerator<Iterable<StoredRecord>> {
+async function* recordsIn(stream: StoredStream): AsyncGenerator<Iterable<StoredRecord>> {
   for (const { name, bytes } of stream.segments) {
     const stretch = parseSegmentName(name);
     if (stretch === undefined) throw new Error(`no segment: ${name}`);
@@ -161,7 +162,7 @@ export async function copyDatabase(
   await execa(psql, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-'], { ...environment(target), input });
 }
 
-type Replayed = Partial<ReplayRequest> & Pick<ReplayRequest, 'tie'>;
+type Replayed = Partial<ReplayRequest> & Pick<ReplayRequest, 'tie'> & { readonly encoding?: StreamEncoding };
 
 /** Replays a stream into a target, in one session of its own. */
 export async function replayInto(
@@ -172,7 +173,7 @@ export async function replayInto(
   const signal = request.signal ?? new AbortController().signal;
   await using opened = await openReplaySession(parseConnectionUrl(target, {}), {
     settings: TEXT_SETTINGS,
-    encoding: 'UTF8',
+    encoding: request.encoding ?? 'UTF8',
     signal,
   });
   return await replay(opened, {
