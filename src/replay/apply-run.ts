@@ -10,14 +10,29 @@ import type { TargetTable } from './target-table.ts';
 /** Unique and exclusion constraints. */
 const COLLISIONS: ReadonlySet<unknown> = new Set(['23505', '23P01']);
 
+/** COPY costs a round trip more than a statement, and less for each row. */
+const FEW_ROWS = 100;
+
+export function isCollision(error: unknown): boolean {
+  return error instanceof Failure && COLLISIONS.has(error.facts['sqlstate']);
+}
+
 /**
  * Makes a run's changes in the open transaction. Each statement must touch exactly as many rows as it has changes:
  * otherwise target and changes do not fit, which is `target.row_count`, and nothing of the transaction may stay.
+ * `mayFail`: the session goes on after a collision, as it does not after a failed COPY.
  */
-export async function applyRun(connection: Connection, run: Run, encoding: string): Promise<void> {
+export async function applyRun(
+  connection: Connection,
+  run: Run,
+  how: { readonly encoding: string; readonly mayFail: boolean },
+): Promise<void> {
   const [first] = run.changes;
   if (first === undefined) return;
-  if (first.kind === 'insert') return await insert(connection, run, encoding);
+  if (first.kind === 'insert') {
+    const isStatement = (how.mayFail || run.changes.length <= FEW_ROWS) && run.table.columns.length > 0;
+    return isStatement ? await applyStatement(connection, run) : await copy(connection, run, how.encoding);
+  }
   const setsIdentity = first.sets.filter((column) => run.table.columns[column]?.isIdentityAlways === true);
   await setGenerated(connection, run.table, { columns: setsIdentity, mode: 'BY DEFAULT' });
   const mayCollide = first.sets.some((column) => run.table.columns[column]?.isUnique === true);
@@ -26,7 +41,7 @@ export async function applyRun(connection: Connection, run: Run, encoding: strin
   await setGenerated(connection, run.table, { columns: setsIdentity, mode: 'ALWAYS' });
 }
 
-async function insert(connection: Connection, run: Run, encoding: string): Promise<void> {
+async function copy(connection: Connection, run: Run, encoding: string): Promise<void> {
   const rows = run.changes.flatMap((change): Tuple[] => (change.row === undefined ? [] : [change.row]));
   const copied = await connection.copyIn(copyStatement(run.table, encoding), copyText(rows));
   if (copied !== BigInt(rows.length)) throw wrongRows(run, Number(copied));
@@ -42,7 +57,7 @@ async function updateUnique(connection: Connection, run: Run): Promise<void> {
     await applyStatement(connection, run);
     await connection.execute('RELEASE SAVEPOINT run');
   } catch (error) {
-    if (!(error instanceof Failure) || !COLLISIONS.has(error.facts['sqlstate'])) throw error;
+    if (!isCollision(error)) throw error;
     await connection.execute('ROLLBACK TO SAVEPOINT run; RELEASE SAVEPOINT run');
     for (const change of run.changes) await applyStatement(connection, { ...run, changes: [change] });
   }

@@ -10,8 +10,8 @@ const BACKSLASH = 0x5c;
  * Rows as COPY text (manual: COPY, "Text Format"), byte by byte: nothing is decoded, so any encoding passes in which
  * an ASCII byte is always that character (UTF-8, SQL_ASCII). Columns without a value are null.
  */
-export async function* copyText(rows: Iterable<Tuple>): AsyncGenerator<Buffer> {
-  let chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+export async function* copyText(rows: readonly Tuple[]): AsyncGenerator<Buffer> {
+  let chunk = Buffer.allocUnsafe(firstBytes(rows));
   let at = 0;
   for (const row of rows) {
     const most = mostBytes(row);
@@ -23,6 +23,16 @@ export async function* copyText(rows: Iterable<Tuple>): AsyncGenerator<Buffer> {
     at = writeRow(row, chunk, at);
   }
   if (at > 0) yield chunk.subarray(0, at);
+}
+
+/** A chunk, or less when all rows take less. */
+function firstBytes(rows: readonly Tuple[]): number {
+  let bytes = 0;
+  for (const row of rows) {
+    bytes += mostBytes(row);
+    if (bytes >= CHUNK_BYTES) return CHUNK_BYTES;
+  }
+  return bytes;
 }
 
 /** Two bytes for each one, a mark behind each column; a null is `\N`. */

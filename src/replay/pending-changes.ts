@@ -1,11 +1,12 @@
 import type { RowChange } from './row-change.ts';
 import { TableRuns } from './table-runs.ts';
-import type { Run } from './table-runs.ts';
+import type { TableBatch } from './table-runs.ts';
 import type { TargetTable } from './target-table.ts';
 
 /** Changes that wait, by table: tables don't wait for each other, since foreign keys rest (REPLICATION H3). */
 export class PendingChanges {
   readonly #tables = new Map<string, TableRuns>();
+  readonly #inOrder = new Set<string>();
   #count = 0;
   #bytes = 0;
 
@@ -17,14 +18,14 @@ export class PendingChanges {
     return this.#bytes;
   }
 
-  /** Runs that must be applied first, before the change is added again; undefined when it was added. */
-  add(change: RowChange, table: TargetTable, bytes: number): Run[] | undefined {
+  /** What must be applied first, before the change is added again; undefined when it was added. */
+  add(change: RowChange, table: TargetTable, bytes: number): TableBatch | undefined {
     let runs = this.#tables.get(table.quoted);
     if (runs === undefined || runs.table !== table) {
-      const before = runs?.take() ?? [];
-      runs = new TableRuns(table);
+      const before = runs?.take();
+      runs = new TableRuns(table, { mayReorder: table.mayReorder && !this.#inOrder.has(table.quoted) });
       this.#tables.set(table.quoted, runs);
-      if (before.length > 0) return before;
+      if (before !== undefined) return before;
     }
     if (!runs.add(change)) return runs.take();
     this.#count += 1;
@@ -32,11 +33,17 @@ export class PendingChanges {
     return undefined;
   }
 
-  /** All of them, in an order that may be applied. */
-  take(): Run[] {
-    const taken = [...this.#tables.values()].flatMap((runs) => runs.take());
+  /** All of them. */
+  take(): TableBatch[] {
+    const taken = [...this.#tables.values()].flatMap((runs) => runs.take() ?? []);
     this.#tables.clear();
     return taken;
+  }
+
+  /** From now on, the changes of a table are made in the source's order: they collided in another. None of it waits. */
+  keepOrder(table: TargetTable): void {
+    this.#inOrder.add(table.quoted);
+    this.#tables.delete(table.quoted);
   }
 
   /** To be called when the transaction that holds the changes so far has ended. */

@@ -184,7 +184,11 @@ class Replay {
   async #definitions(event: DefinitionEvent): Promise<void> {
     if (this.#request.definitions === undefined) return;
     await this.#writer.barrier();
-    await this.#request.definitions(event, this.#session.connection);
+    const { connection, mayBeReplica } = this.#session;
+    await this.#request.definitions(event, connection);
+    // Names of types are printed, and read back, under this one; a transaction of ours may hold more changes.
+    await connection.execute("SET LOCAL search_path = ''");
+    if (mayBeReplica) await connection.execute("SET LOCAL session_replication_role = 'replica'");
     this.#tables.forget();
   }
 

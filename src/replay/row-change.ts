@@ -1,3 +1,5 @@
+import { Failure } from '../model/failure.ts';
+import { displayRelation } from '../model/identifiers.ts';
 import type { Message } from '../pgoutput/decode.ts';
 import type { Tuple } from '../pgoutput/tuple.ts';
 import type { TargetTable } from './target-table.ts';
@@ -17,8 +19,15 @@ export interface RowChange {
 
 const NO_COLUMNS: readonly number[] = [];
 
-/** `message` is one of a row of this table; undefined for any other. */
+/**
+ * `message` is one of a row of this table; undefined for any other. Fails with `integrity.format` on values that the
+ * definition in force can't have, or that are not text: read all the same, they would end in other columns.
+ */
 export function rowChange(message: Message, table: TargetTable): RowChange | undefined {
+  if (message.kind === 'insert' || message.kind === 'update')
+    assertFits(message.row, table, { mayLack: message.kind === 'update' });
+  if ((message.kind === 'delete' || message.kind === 'update') && message.old !== undefined)
+    assertFits(message.old.tuple, table, { mayLack: false });
   if (message.kind === 'insert')
     return { kind: 'insert', old: undefined, row: message.row, sets: NO_COLUMNS, shape: 'insert' };
   if (message.kind === 'delete')
@@ -28,6 +37,20 @@ export function rowChange(message: Message, table: TargetTable): RowChange | und
   const old = message.old?.tuple ?? row;
   const sets = columnsToSet(table, old, row);
   return { kind: 'update', old, row, sets, shape: `update ${sets.join()}` };
+}
+
+function assertFits(tuple: Tuple, table: TargetTable, options: { readonly mayLack: boolean }): void {
+  let fits = tuple.columns === table.columns.length;
+  for (let column = 0; fits && column < tuple.columns; column += 1) {
+    const kind = tuple.kind(column);
+    fits = kind === 't' || kind === 'n' || (kind === 'u' && options.mayLack);
+  }
+  if (!fits) {
+    const name = displayRelation(table.relation);
+    throw new Failure('integrity.format', `a row of ${name} is not of its definition`, {
+      facts: { table: name },
+    });
+  }
 }
 
 /** Values that decide whether two changes are of one row, as text of one-byte characters; '' where nothing finds rows. */

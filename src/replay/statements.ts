@@ -18,13 +18,14 @@ export function copyStatement(table: TargetTable, encoding: string): string {
   return `COPY ${table.quoted}${list} FROM STDIN WITH (FORMAT text, ENCODING '${encoding}')`;
 }
 
-/** One statement for a run of updates or deletes; it touches just as many rows as the run has changes, or they do not fit. */
+/** One statement for a run; it touches just as many rows as the run has changes, or they do not fit. */
 export function statementOf({ table, changes }: Run): Statement {
   const [first] = changes;
-  if (first === undefined || first.kind === 'insert') throw new TypeError('no run of updates or deletes');
+  if (first === undefined) throw new TypeError('no run without changes');
   const parameters = new Parameters();
   const olds = changes.map((change) => change.old);
   const rows = changes.map((change) => change.row);
+  if (first.kind === 'insert') return insertStatement(table, rows);
   const assignments = first.sets.flatMap((column) => {
     const { quoted, cast } = columnAt(table, column);
     return [`${quoted} = ${cast(parameters.add(rows, column))}`];
@@ -44,6 +45,16 @@ export function statementOf({ table, changes }: Run): Statement {
       : change.head;
   return {
     text: `${head} ${parameters.source('u')} WHERE ${conditions.join(' AND ')}`,
+    values: parameters.values,
+  };
+}
+
+function insertStatement(table: TargetTable, rows: readonly (Tuple | undefined)[]): Statement {
+  const parameters = new Parameters();
+  const names = table.columns.map((column) => column.quoted).join(', ');
+  const casts = table.columns.map(({ cast }, column) => cast(parameters.add(rows, column))).join(', ');
+  return {
+    text: `INSERT INTO ${table.quoted} (${names}) OVERRIDING SYSTEM VALUE SELECT ${casts} FROM ${parameters.source('u')}`,
     values: parameters.values,
   };
 }

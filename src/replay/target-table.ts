@@ -27,8 +27,10 @@ export interface TargetTable {
    * IDENTITY FULL without a key), or nothing (rows are only inserted).
    */
   readonly key: readonly { readonly column: number; readonly equals: string }[] | undefined;
-  /** No unique index but the key's, whose values are equal just when their texts are: rows of different keys don't meet. */
+  /** Two keys are equal just when their texts are: changes of rows with other keys may pass each other. */
   readonly mayReorder: boolean;
+  /** More than the key keeps rows apart, so that changes out of their order can collide. */
+  readonly mayCollide: boolean;
 }
 
 interface ColumnFacts {
@@ -137,7 +139,8 @@ export function targetTable({ relation }: RelationInForce, catalog: CatalogFacts
       column: places.get(name) ?? 0,
       equals: index.equals[place] ?? '',
     })),
-    mayReorder: catalog.indexes.length === 1 && index?.isPlain === true,
+    mayReorder: index?.isPlain === true,
+    mayCollide: catalog.indexes.length > 1,
   };
 }
 

@@ -1,11 +1,11 @@
 import { throwIfAborted } from '../model/failure.ts';
-import { applyRun } from './apply-run.ts';
+import { applyBatch } from './apply-batch.ts';
 import { PendingChanges } from './pending-changes.ts';
 import type { ReplayPosition, ReplayProgress } from './progress.ts';
 import type { ReplayLimits } from './request.ts';
 import type { RowChange } from './row-change.ts';
 import type { ReplaySession } from './session.ts';
-import type { Run } from './table-runs.ts';
+import type { TableBatch } from './table-runs.ts';
 import type { TargetTable } from './target-table.ts';
 
 /**
@@ -41,7 +41,7 @@ export class TargetWriter {
   /** Undefined when there is nothing to wait for, as for nearly all: a promise for each row would cost more than the row. */
   add(change: RowChange, table: TargetTable, bytes: number): Promise<void> | undefined {
     const first = this.#pending.add(change, table, bytes);
-    return first === undefined ? undefined : this.#after(first, change, { table, bytes });
+    return first === undefined ? undefined : this.#after([first], change, { table, bytes });
   }
 
   /** Applies all that waits, in the open transaction, for something that must come behind it. */
@@ -71,18 +71,21 @@ export class TargetWriter {
   }
 
   async #after(
-    runs: readonly Run[],
+    batches: readonly TableBatch[],
     change: RowChange,
     of: { readonly table: TargetTable; readonly bytes: number },
   ): Promise<void> {
-    await this.#apply(runs);
+    await this.#apply(batches);
     const more = this.#pending.add(change, of.table, of.bytes);
     if (more !== undefined) throw new Error('a change fits no empty run');
   }
 
-  async #apply(runs: readonly Run[]): Promise<void> {
-    if (runs.length > 0) await this.#begin();
-    for (const run of runs) await applyRun(this.#session.connection, run, this.#session.encoding);
+  async #apply(batches: readonly TableBatch[]): Promise<void> {
+    if (batches.length > 0) await this.#begin();
+    for (const batch of batches) {
+      const keptOrder = await applyBatch(this.#session.connection, batch, this.#session.encoding);
+      if (keptOrder) this.#pending.keepOrder(batch.table);
+    }
   }
 
   /** Constraints that the source checked at commit are checked at commit here, where they are checked at all. */

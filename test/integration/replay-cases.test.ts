@@ -117,6 +117,14 @@ test('I 32: a row that is there already fails as well', async () => {
   expect((await failure(replayed(of, stream))).facts).toMatchObject({ sqlstate: '23505' });
 });
 
+test('I 32: so does one among many, by COPY', async () => {
+  const of = await pair(TWO_TABLES);
+  const { stream } = await changes(of, ['INSERT INTO keyed SELECT n, n FROM generate_series(10, 5000) n']);
+  await sql(of.target, 'INSERT INTO keyed VALUES (4000, 0)');
+  expect((await failure(replayed(of, stream))).facts).toMatchObject({ sqlstate: '23505' });
+  expect(await content(of.target, 'keyed')).toHaveLength(3);
+});
+
 test('P5: each kind of target stops where it says, tells what came next, and goes on from there', async () => {
   const of = await pair('CREATE TABLE t (n int PRIMARY KEY)');
   const { stream } = await changes(of, [
@@ -376,6 +384,25 @@ test('I 35, I 39: broken foreign keys are counted, sequences stand behind rows a
     ['(-7)', '(-91)'],
     ['(1)'],
   ]);
+});
+
+test('I 47: unique values that wander between rows, in one transaction and across many', async () => {
+  const of = await pair(
+    'CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, v text); INSERT INTO t SELECT n, n FROM generate_series(1, 6) n',
+  );
+  const { stream } = await changes(of, [
+    // At once the two trade places; the third run of updates takes what the second gave up.
+    'BEGIN; UPDATE t SET u = -1 WHERE id = 1; UPDATE t SET u = 1 WHERE id = 2; UPDATE t SET u = 2 WHERE id = 1; COMMIT',
+    'UPDATE t SET id = 13 WHERE id = 3',
+    'UPDATE t SET u = 40 WHERE id = 4',
+    'UPDATE t SET id = 15, u = 4 WHERE id = 5',
+    'INSERT INTO t VALUES (5, 5)',
+    'DELETE FROM t WHERE id = 6',
+    'INSERT INTO t VALUES (7, 6)',
+    "UPDATE t SET v = 'last'",
+  ]);
+  await replayed(of, stream);
+  expect(await content(of.target, 't')).toEqual(await content(of.source, 't'));
 });
 
 test('more columns than a function takes arguments, in a table without a key', async () => {

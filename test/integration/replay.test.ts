@@ -47,7 +47,7 @@ function writer(url: string, random: ReturnType<typeof randomness>): { readonly 
 const rowsOf = async (url: string, major: number): Promise<string> =>
   (await stockDump(url, major, DATA)).replaceAll(/^SELECT pg_catalog\.setval.*$/gm, '');
 
-test.for([15, 18] as const)(
+test.for([14, 15, 18] as const)(
   'P3, P5: PostgreSQL %i: a random workload, copied under load and replayed, equals the source',
   async (major) => {
     await using server = await testServer(major);

@@ -177,6 +177,11 @@ const OPERATIONS: readonly ((random: Random) => string)[] = [
   () =>
     `DO $$ DECLARE a int; b int; BEGIN SELECT min(id), max(id) INTO a, b FROM uniq; IF a < b THEN
       UPDATE uniq SET id = -1 WHERE id = a; UPDATE uniq SET id = a WHERE id = b; UPDATE uniq SET id = b WHERE id = -1; END IF; END $$`,
+  // Updates of two kinds, of which the second gets what the first gave up.
+  (random) =>
+    `DO $$ DECLARE ids int[]; given int; BEGIN SELECT array_agg(id) INTO ids FROM (SELECT id FROM uniq ORDER BY md5(id::text || '${random.int(1000)}') LIMIT 3) AS s;
+      IF cardinality(ids) = 3 THEN UPDATE uniq SET id = id + 10000 WHERE id = ids[1]; SELECT u INTO given FROM uniq WHERE id = ids[2];
+      UPDATE uniq SET u = -u - 100000, w = NULL WHERE id = ids[2]; UPDATE uniq SET id = id + 10000, u = given WHERE id = ids[3]; END IF; END $$`,
   (random) =>
     `INSERT INTO later VALUES (${id(random)}, ${id(random)}, ${text(random)}) ON CONFLICT (k) DO NOTHING`,
   () => 'UPDATE later SET id = -id',

@@ -19,14 +19,15 @@ const column = (quoted: string) => ({
   isIdentityAlways: false,
   isUnique: false,
 });
-const table = (mayReorder: boolean): TargetTable => ({
+const TABLE: TargetTable = {
   relation: decodeMessage(pgoutput.relation(1, 'public', 't', COLUMNS), 'storage') as Relation,
   quoted: '"public"."t"',
   isPartitioned: false,
   columns: [column('"id"'), column('"v"')],
   key: [{ column: 0, equals: '=' }],
-  mayReorder,
-});
+  mayReorder: true,
+  mayCollide: false,
+};
 
 type Op =
   | { readonly kind: 'insert'; readonly id: number; readonly v: number | null }
@@ -41,14 +42,14 @@ type Op =
 const bytes = (value: number | null | 'unchanged') =>
   typeof value === 'number' ? Buffer.from(String(value)) : value;
 
-function change(op: Op, of: TargetTable): RowChange {
+function change(op: Op): RowChange {
   const message = (): Buffer => {
     if (op.kind === 'insert') return pgoutput.insert(1, [bytes(op.id), bytes(op.v)]);
     if (op.kind === 'delete') return pgoutput.delete(1, 'K', [bytes(op.id), null]);
     const old = op.id === op.to ? undefined : { mark: 'K' as const, row: [bytes(op.id), null] };
     return pgoutput.update(1, [bytes(op.to), bytes(op.v)], old);
   };
-  const made = rowChange(decodeMessage(message(), 'storage'), of);
+  const made = rowChange(decodeMessage(message(), 'storage'), TABLE);
   if (made === undefined) throw new Error('no change of a row');
   return made;
 }
@@ -103,15 +104,14 @@ test.for([true, false])(
   (mayReorder) => {
     fc.assert(
       fc.property(workload, (ops) => {
-        const of = table(mayReorder);
-        const changes = ops.map((op) => change(op, of));
+        const changes = ops.map((op) => change(op));
         const oneByOne = new Map<string, string>();
-        for (const each of changes) apply(oneByOne, { table: of, shape: each.shape, changes: [each] });
+        for (const each of changes) apply(oneByOne, { table: TABLE, shape: each.shape, changes: [each] });
         const inRuns = new Map<string, string>();
-        const runs = new TableRuns(of);
+        const runs = new TableRuns(TABLE, { mayReorder });
         let taken = 0;
         const take = (): void => {
-          for (const run of runs.take()) {
+          for (const run of runs.take()?.runs ?? []) {
             taken += run.changes.length;
             apply(inRuns, run);
           }
@@ -132,28 +132,45 @@ test.for([true, false])(
 
 test('changes of different rows pass each other only where nothing but the key keeps them apart', () => {
   const count = (mayReorder: boolean): number => {
-    const of = table(mayReorder);
-    const runs = new TableRuns(of);
+    const runs = new TableRuns(TABLE, { mayReorder });
     const ops: Op[] = [1, 2, 3].flatMap((id) => [
       { kind: 'insert', id, v: 1 },
       { kind: 'delete', id: id + 10, v: null },
     ]);
     let taken = 0;
     for (const op of ops) {
-      if (runs.add(change(op, of))) continue;
-      taken += runs.take().length;
-      runs.add(change(op, of));
+      if (runs.add(change(op))) continue;
+      taken += runs.take()?.runs.length ?? 0;
+      runs.add(change(op));
     }
-    return taken + runs.take().length;
+    return taken + (runs.take()?.runs.length ?? 0);
   };
   expect(count(true)).toBe(2);
   expect(count(false)).toBe(6);
 });
 
 test('I 30: a value that was not sent is not set, nor is a key that stays', () => {
-  const of = table(false);
-  expect(change({ kind: 'update', id: 1, to: 1, v: 5 }, of).sets).toEqual([1]);
-  expect(change({ kind: 'update', id: 1, to: 1, v: 'unchanged' }, of).sets).toEqual([]);
-  expect(change({ kind: 'update', id: 1, to: 2, v: 'unchanged' }, of).sets).toEqual([0]);
-  expect(change({ kind: 'update', id: 1, to: 2, v: null }, of).sets).toEqual([0, 1]);
+  expect(change({ kind: 'update', id: 1, to: 1, v: 5 }).sets).toEqual([1]);
+  expect(change({ kind: 'update', id: 1, to: 1, v: 'unchanged' }).sets).toEqual([]);
+  expect(change({ kind: 'update', id: 1, to: 2, v: 'unchanged' }).sets).toEqual([0]);
+  expect(change({ kind: 'update', id: 1, to: 2, v: null }).sets).toEqual([0, 1]);
 });
+
+test.for<[string, Buffer]>([
+  ['too few values', pgoutput.insert(1, [Buffer.from('1')])],
+  ['too many', pgoutput.insert(1, [Buffer.from('1'), null, null])],
+  ['an insert that lacks a value', pgoutput.insert(1, [Buffer.from('1'), 'unchanged'])],
+  ['an old row that lacks one', pgoutput.delete(1, 'O', [Buffer.from('1'), 'unchanged'])],
+  ['a value in binary', binary(pgoutput.insert(1, [Buffer.from('1'), null]))],
+])('refuses %s', ([, message]) => {
+  expect(() => rowChange(decodeMessage(message, 'storage'), TABLE)).toThrow(
+    expect.objectContaining({ code: 'integrity.format' }),
+  );
+});
+
+/** Its first value. */
+function binary(message: Buffer): Buffer {
+  const changed = Buffer.from(message);
+  changed[changed.indexOf('t', 6)] = 0x62;
+  return changed;
+}
