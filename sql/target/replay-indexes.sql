@@ -2,7 +2,7 @@
 -- an expression; "equals" the operators that compare them; "isPlain": the text of a value alone says whether two are
 -- equal.
 SELECT i.indisprimary                        AS "isPrimary",
-       i.indisunique AND i.indimmediate AND i.indpred IS NULL AND NOT i.indisexclusion AS "isKey",
+       i.indisunique AND i.indimmediate AND i.indpred IS NULL AS "isKey",
        k.columns                             AS "columns",
        k.equals                              AS "equals",
        k.not_null                            AS "isNotNull",
@@ -10,7 +10,7 @@ SELECT i.indisprimary                        AS "isPrimary",
   FROM pg_index i
  CROSS JOIN LATERAL (
        SELECT array_agg(coalesce(a.attname::text, '') ORDER BY p.place) AS columns,
-              array_agg(coalesce(format('OPERATOR(%I.%s)', op_schema.nspname, op.oprname), 'OPERATOR(pg_catalog.=)')
+              array_agg(format('OPERATOR(%I.%s)', coalesce(op_schema.nspname, 'pg_catalog'), coalesce(op.oprname, '='))
                         ORDER BY p.place) AS equals,
               bool_and(coalesce(a.attnotnull, false)) AS not_null,
               bool_and(coalesce(t.typnamespace = 'pg_catalog'::regnamespace
