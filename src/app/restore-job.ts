@@ -1,10 +1,15 @@
 import { availableParallelism } from 'node:os';
 import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
+import { formatCommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
+import { formatLsn } from '../model/lsn.ts';
+import { continueToPoint } from '../recovery/continue-to-point.ts';
 import { planRecovery } from '../recovery/plan-recovery.ts';
 import type { RecoveryPlan } from '../recovery/plan-recovery.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
+import type { ReplayReport } from '../replay/request.ts';
+import { wantedTables } from '../restore/plan.ts';
 import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
 import { previewRestore } from '../restore/preflight.ts';
@@ -36,18 +41,50 @@ interface JobRun extends RestoreJobOptions {
   readonly onEvent?: (event: RestoreEvent) => void;
 }
 
-/** Fails with `recovery.refused` for a point that a snapshot alone is not: never another one in its place (P5). */
-export async function restoreJob(settings: Settings, run: JobRun): Promise<RestoreReport> {
+export interface PointReport extends RestoreReport {
+  /** How changes were applied; absent: the snapshot's own instant was the target. */
+  readonly changes?: {
+    readonly stream: string;
+    readonly applied: number;
+    /** The end of the prefix of history that the target holds now, and what came next on the source. */
+    readonly lastApplied: ReplayedTransaction | undefined;
+    readonly firstNotApplied: ReplayedTransaction | undefined;
+  };
+}
+
+interface ReplayedTransaction {
+  readonly xid: number;
+  readonly commitLsn: string;
+  readonly commitTime: string;
+}
+
+/** Brings the target's point back: the newest snapshot before it, and the changes from there on. */
+export async function restoreJob(settings: Settings, run: JobRun): Promise<PointReport> {
   return withRepository(settings, run.signal, async (repository) => {
     const { request, recovery } = await requestOf(settings, repository, run);
-    if (recovery.replay !== undefined) {
-      const { id } = recovery.snapshot;
-      throw new Failure('recovery.refused', `${run.to} needs changes to be applied onto snapshot ${id}`, {
-        facts: { snapshot: id, stream: recovery.replay.stream },
-        remedy: `this version restores snapshots’ own instants only: snapshot:${id}`,
-      });
-    }
-    return restoreSnapshot(request);
+    const planned = recovery.replay;
+    if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
+    let reached: ReplayReport | undefined;
+    const continuation = await continueToPoint(recovery, planned, {
+      source: settings.sourceName,
+      repository,
+      target: request.target,
+      opener: await settings.opener(),
+      wanted: wantedTables(request.manifest, request.scope),
+      onProgress: (soFar) => request.onEvent({ kind: 'changes', ...soFar }),
+      onReached: (report) => (reached = report),
+      signal: run.signal,
+    });
+    const report = await restoreSnapshot({ ...request, continuation });
+    const last = transactionFacts(reached?.lastApplied);
+    const next = transactionFacts(reached?.firstNotApplied);
+    const changes = {
+      stream: planned.stream,
+      applied: reached?.changes ?? 0,
+      lastApplied: last,
+      firstNotApplied: next,
+    };
+    return { ...report, changes };
   });
 }
 
@@ -99,6 +136,12 @@ async function requestOf(
     signal: run.signal,
   };
   return { request, recovery };
+}
+
+function transactionFacts(transaction: ReplayReport['lastApplied']): ReplayedTransaction | undefined {
+  if (transaction === undefined) return undefined;
+  const { xid, commitLsn, commitTime } = transaction;
+  return { xid, commitLsn: formatLsn(commitLsn), commitTime: formatCommitTime(commitTime) };
 }
 
 function scopeOf(run: JobRun): RestoreScope {

@@ -35,7 +35,8 @@ export async function* readChanges(
         yield* inGroups(readPart(body, listed, { stream: at.stream, opener }));
       }
       for await (const member of run.members()) {
-        if (member.facts.name !== transactionsName(run.facts.encryptedTo)) yield await recordsOf(member, opener);
+        if (member.facts.name !== transactionsName(run.facts.encryptedTo))
+          yield await recordsOf(member, opener);
       }
     }
     what.onSegment?.(segment);

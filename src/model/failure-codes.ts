@@ -102,6 +102,11 @@ export const FAILURE_CODES = {
   'target.space': { exit: 4, remedy: 'free space on the target or use a larger server' },
   'target.unconfirmed': { exit: 4, remedy: 'pass --yes to go on without being asked' },
   'target.blocked': { exit: 4, remedy: 'resolve the blockers that the plan lists' },
+  'target.drift': {
+    exit: 7,
+    remedy:
+      'the source changed this table’s definition; restore a point before that, or from a snapshot that was taken after it',
+  },
   'target.row_count': {
     exit: 9,
     remedy: 'the target does not hold what the snapshot says; do not use it, and report this',

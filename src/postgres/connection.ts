@@ -125,6 +125,12 @@ export class Connection implements AsyncDisposable {
     return result.rows;
   }
 
+  /** Runs one statement with parameters; how many rows the server says it touched. A Buffer is a parameter in binary. */
+  async change(text: string, values: readonly unknown[]): Promise<number> {
+    const result = await this.#call(() => this.#client.query(text, [...values]));
+    return result.rowCount ?? 0;
+  }
+
   /** Runs SQL by the simple protocol, several statements allowed; tells of the last one. */
   async execute(text: string): Promise<{ readonly command: string; readonly rowCount: number }> {
     const results = await this.#call(() => this.#client.query(text));

@@ -24,8 +24,8 @@ interface ContinueOptions {
   readonly repository: Repository;
   readonly target: ConnectionSettings;
   readonly opener: Opener | undefined;
-  /** Tables that come back; absent: all. */
-  readonly wanted: ((relation: RelationName) => boolean) | undefined;
+  /** Tables that come back. */
+  readonly wanted: (relation: RelationName) => boolean;
   readonly onProgress: (progress: ReplayedSoFar) => void;
   /** Called once, when the point is reached. */
   readonly onReached: (report: ReplayReport) => void;
@@ -67,14 +67,17 @@ export async function continueToPoint(
         records: readChanges(
           repository,
           { source, stream: planned.stream },
-          { segments: planned.reading.segments, opener: options.opener, signal, onSegment: (one) => count.read(one.key) },
+          {
+            segments: planned.reading.segments,
+            opener: options.opener,
+            signal,
+            onSegment: (one) => count.read(one.key),
+          },
         ),
         stop,
         reach: { position: reach.to, time: reach.latestCommitTime },
         tie: base.use.tie,
-        ...(wanted !== undefined && {
-          tieOf: (relation: RelationName) => (wanted(relation) ? base.use.tie : undefined),
-        }),
+        tieOf: (relation: RelationName) => (wanted(relation) ? base.use.tie : undefined),
         signal,
         onProgress: ({ changes }) => count.applied(changes),
       });
@@ -137,8 +140,12 @@ function refuseReplaced({ replaced, base }: PlannedReplay): void {
 }
 
 function triggersWouldFire(): Failure {
-  return new Failure('recovery.refused', 'triggers of the restored tables would fire while changes are applied', {
-    remedy:
-      'restore as a role that may set session_replication_role, or from a snapshot of engine copy, which makes triggers afterwards',
-  });
+  return new Failure(
+    'recovery.refused',
+    'triggers of the restored tables would fire while changes are applied',
+    {
+      remedy:
+        'restore as a role that may set session_replication_role, or from a snapshot of engine copy, which makes triggers afterwards',
+    },
+  );
 }

@@ -93,6 +93,20 @@ export function planRestore(facts: PlanFacts): RestorePlan {
   };
 }
 
+/**
+ * Whether changes of a table belong to what comes back. Not those of rows that the snapshot does not have; of a table
+ * that it does not know, which was made later, only when everything is wanted.
+ */
+export function wantedTables(manifest: Manifest, scope: RestoreScope): (relation: RelationName) => boolean {
+  const inScope = matcher(manifest, scope);
+  const known = new Map(manifest.tables.map((table) => [displayRelation(table), table]));
+  const isPart = manifest.scope.kind !== 'whole' || scope.tables.length + scope.schemas.length > 0;
+  return (relation) => {
+    const table = known.get(displayRelation(relation));
+    return table === undefined ? !isPart : table.data !== 'excluded' && inScope(table);
+  };
+}
+
 /** A pattern that names a partitioned table means its partitions too. */
 function matcher(manifest: Manifest, scope: RestoreScope): (relation: Named) => boolean {
   const patterns: NamePattern[] = [

@@ -65,6 +65,13 @@ export type RestorePhase =
   | 'check';
 
 export type RestoreEvent =
+  | {
+      readonly kind: 'changes';
+      readonly readBytes: number;
+      readonly totalBytes: number;
+      /** Rows changed and truncates so far. */
+      readonly changes: number;
+    }
   | { readonly kind: 'planned'; readonly plan: RestorePlan; readonly continued: boolean }
   | { readonly kind: 'phase'; readonly phase: RestorePhase; readonly items: number }
   | { readonly kind: 'entry'; readonly name: string }

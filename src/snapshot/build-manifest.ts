@@ -39,7 +39,7 @@ export function buildManifest(facts: ManifestFacts): Manifest {
     startedAt: facts.startedAt.toISOString(),
     finishedAt: new Date().toISOString(),
     scope: prepared.selected.scope,
-    tie: { kind: 'none', snapshot: prepared.snapshot.visible, upper: prepared.snapshot.upper },
+    tie: tieOf(prepared),
     server: serverEntry(facts),
     tools: { pgDump: facts.tools.version },
     settings: pinned(prepared.sessions.session),
@@ -79,6 +79,13 @@ export function sourceDocument(source: string, prepared: Prepared): SourceDocume
     databaseName: facts.databaseName,
     serverVersion: facts.versionNumber,
   };
+}
+
+function tieOf({ snapshot, stream }: Prepared): Manifest['tie'] {
+  const { visible, upper } = snapshot;
+  return stream === undefined
+    ? { kind: 'none', snapshot: visible, upper }
+    : { kind: 'xid', stream, snapshot: visible, upper };
 }
 
 function serverEntry({ prepared, extensions }: ManifestFacts): Manifest['server'] {

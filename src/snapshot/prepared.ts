@@ -13,6 +13,8 @@ export interface Prepared {
   readonly selected: SelectedRelations;
   readonly unreadable: readonly Relation[];
   readonly plan: SnapshotPlan;
+  /** The change stream that it is tied to. */
+  readonly stream: string | undefined;
   readonly sessions: SourceSessions;
   readonly keeper: Connection;
   readonly watcher: Connection;

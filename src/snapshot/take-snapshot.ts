@@ -20,6 +20,7 @@ import type { CopiedTables } from './copy-tables.ts';
 import { countTables } from './dump-full.ts';
 import { dumpFull, dumpFullInParallel, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
 import type { DumpContext, FullDump } from './dump-tools.ts';
+import { findStream } from './find-stream.ts';
 import { askForFlush, isFlushed, lockAndExport } from './keeper.ts';
 import type { ExportedSnapshot } from './keeper.ts';
 import { orGaveWay, watchForWaiters } from './lock-watch.ts';
@@ -74,6 +75,7 @@ async function prepare(
   chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
   request.onEvent({ kind: 'phase', phase: 'locking' });
   const watcher = life.run.use(await sessions.open());
+  const stream = await findStream(request.repository, watcher, { ...request, facts });
   const relations = await readRelations(watcher);
   const selected = selectRelations(relations, request.selection, facts.supabase ? 'supabase' : 'postgres');
   const watch = watchForWaiters(watcher, {
@@ -96,7 +98,19 @@ async function prepare(
   const id = newId(new Date(snapshot.instant));
   request.onEvent({ kind: 'planned', id, plan });
   const unreadable = relations.filter((relation) => !relation.readable && relation.kind !== 'm');
-  return { id, facts, snapshot, selected, unreadable, plan, sessions, keeper, watcher, failed: life.failed };
+  return {
+    id,
+    facts,
+    snapshot,
+    selected,
+    unreadable,
+    plan,
+    stream,
+    sessions,
+    keeper,
+    watcher,
+    failed: life.failed,
+  };
 }
 
 async function store(

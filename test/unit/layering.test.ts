@@ -12,7 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['storage', 'postgres'],
   ['catalog', 'server'],
   ['verify', 'history'],
-  ['snapshot', 'capture', 'restore'],
+  ['snapshot', 'capture', 'restore', 'replay'],
   ['recovery', 'doctor'],
   [],
   ['app'],

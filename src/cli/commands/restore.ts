@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
 import { planRestoreJob, restoreJob } from '../../app/restore-job.ts';
-import type { RestoreJobOptions } from '../../app/restore-job.ts';
+import type { PointReport, RestoreJobOptions } from '../../app/restore-job.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
 import { estimateLine } from '../../restore/estimate.ts';
 import type { RestorePlan } from '../../restore/plan.ts';
-import type { RestoreReport } from '../../restore/request.ts';
 import { confirm } from '../context.ts';
 import type { CommandContext } from '../context.ts';
 import { replayDocument, replayLines } from '../recovery-plan.ts';
@@ -67,6 +66,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
           progress.phase(`${event.continued ? 'going on with' : 'restoring'} ${what}`);
         } else if (event.kind === 'phase') progress.phase(`${event.phase} (${formatCount(event.items)})`);
         else if (event.kind === 'progress') progress.update(event.doneBytes, event.totalBytes);
+        else if (event.kind === 'changes') progress.update(event.readBytes, event.totalBytes);
       },
     }).finally(() => progress.stop());
     const { traffic } = settings;
@@ -108,11 +108,23 @@ function planLines(plan: RestorePlan, snapshot: string): string[] {
   ];
 }
 
-function reportLines(report: RestoreReport): string[] {
+function reportLines(report: PointReport): string[] {
   return [
     `restored snapshot ${report.snapshot}`,
     `  ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows${report.copyBytes === 0 ? '' : `, ${formatBytes(report.copyBytes)}`} in ${formatDuration(report.milliseconds)}`,
-    '  every row count was checked against the snapshot',
+    ...changesLines(report),
     ...report.notes.map((note) => `  note: ${note}`),
+  ];
+}
+
+function changesLines({ changes }: PointReport): string[] {
+  if (changes === undefined) return ['  every row count was checked against the snapshot'];
+  const { lastApplied: last, firstNotApplied: next } = changes;
+  const where = (transaction: NonNullable<typeof last>): string =>
+    `xid ${transaction.xid}, committed ${transaction.commitTime} at ${transaction.commitLsn}`;
+  return [
+    `  then ${formatCount(changes.applied)} changes of stream ${changes.stream}, each found where it was expected`,
+    ...(last === undefined ? [] : [`  the last transaction that it holds: ${where(last)}`]),
+    ...(next === undefined ? [] : [`  the first one that it does not: ${where(next)}`]),
   ];
 }

@@ -1,0 +1,96 @@
+import { Failure } from '../model/failure.ts';
+import { formatLsn, parseLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+
+/** Everything before it is on the target: whole transactions, and the first `changes` of one that is not whole. */
+export interface ReplayPosition {
+  readonly commitLsn: Lsn;
+  readonly changes: number;
+  readonly whole: boolean;
+}
+
+const LOCK = "hashtextextended('tidemark replay ' || $1, 0)";
+
+/**
+ * How far a replay came, kept on the target in the transactions that brought it there: a killed one goes on just
+ * where it stopped (REPLICATION H4). One session at a time: the next waits until the server has ended the last.
+ */
+export class ReplayProgress implements AsyncDisposable {
+  readonly #connection: Connection;
+  readonly #id: string;
+  #position: ReplayPosition;
+
+  private constructor(connection: Connection, id: string, position: ReplayPosition) {
+    this.#connection = connection;
+    this.#id = id;
+    this.#position = position;
+  }
+
+  static async open(connection: Connection, id: string): Promise<ReplayProgress> {
+    await lock(connection, id);
+    await connection.execute(sqlFile('target/replay-progress'));
+    await connection.query('INSERT INTO tidemark_restore.replay (id) VALUES ($1) ON CONFLICT DO NOTHING', [
+      id,
+    ]);
+    const [row] = await connection.query<{ lsn: string; changes: string; whole: boolean }>(
+      'SELECT commit_lsn::text AS "lsn", changes::text AS "changes", whole AS "whole" FROM tidemark_restore.replay WHERE id = $1',
+      [id],
+    );
+    const commitLsn = parseLsn(row?.lsn ?? '');
+    if (row === undefined || commitLsn === undefined)
+      throw new Failure('target.error', 'the target does not keep the progress of the replay');
+    const position = { commitLsn, changes: Number(row.changes), whole: row.whole };
+    return new ReplayProgress(connection, id, position);
+  }
+
+  /** As committed. */
+  get position(): ReplayPosition {
+    return this.#position;
+  }
+
+  /** Moves the record within the open transaction and commits that. */
+  async commit(position: ReplayPosition): Promise<void> {
+    const before = this.#position;
+    const moved = await this.#connection.change(
+      `UPDATE tidemark_restore.replay SET commit_lsn = $2::pg_lsn, changes = $3::bigint, whole = $4::bool, updated_at = now()
+        WHERE id = $1 AND commit_lsn = $5::pg_lsn AND changes = $6::bigint AND whole = $7::bool`,
+      [
+        this.#id,
+        formatLsn(position.commitLsn),
+        position.changes,
+        position.whole,
+        formatLsn(before.commitLsn),
+        before.changes,
+        before.whole,
+      ],
+    );
+    if (moved !== 1) {
+      throw new Failure('target.half_done', 'another session replays into this target', {
+        remedy: 'let the other end, then run the same restore again',
+      });
+    }
+    await this.#connection.commit();
+    this.#position = position;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A lost session has lost its lock as well.
+    await this.#connection.query(`SELECT pg_advisory_unlock(${LOCK})`, [this.#id]).catch(() => undefined);
+  }
+}
+
+async function lock(connection: Connection, id: string): Promise<void> {
+  await connection.execute("SET lock_timeout = '60s'");
+  try {
+    await connection.query(`SELECT pg_advisory_lock(${LOCK})`, [id]);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.facts['sqlstate'] !== '55P03') throw error;
+    throw new Failure('target.half_done', 'another session replays into this target', {
+      remedy: 'let the other end, then run the same restore again',
+      cause: error,
+    });
+  }
+  await connection.execute('SET lock_timeout = 0');
+}
