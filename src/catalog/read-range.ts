@@ -19,8 +19,8 @@ export interface ReadHow {
   readonly signal: AbortSignal;
 }
 
-/** Parts read and decoded ahead of the one being used. */
-const READ_AHEAD = 2;
+/** Parts read and decoded ahead of the one being used: each is memory for every connection. */
+const READ_AHEAD = 1;
 
 /**
  * The COPY stream of one range. A part is handed on only when its digest and size were right, so that a

@@ -31,7 +31,7 @@ interface ContinueOptions {
   readonly onReached: (report: ReplayReport) => void;
 }
 
-export interface ReplayedSoFar {
+interface ReplayedSoFar {
   readonly readBytes: number;
   readonly totalBytes: number;
   /** Rows changed and truncates so far. */
