@@ -9,6 +9,8 @@ SELECT p.pubname      AS "name",
        p.pubviaroot   AS "viaRoot",
        pg_get_userbyid(p.pubowner)         AS "owner",
        pg_has_role(p.pubowner, 'USAGE')    AS "owned",
+       -- Options and identity alone: tables come and go within the application's own transactions.
+       encode(sha256(convert_to((to_jsonb(p) - 'pubowner')::text, 'UTF8')), 'hex') AS "shape",
        encode(sha256(convert_to((to_jsonb(p) - 'pubowner')::text || coalesce(
          (SELECT string_agg((to_jsonb(m) - 'oid' || jsonb_build_object('name', n.nspname, 'table', c.relname))::text, ',' ORDER BY m.prrelid)
             FROM pg_publication_rel m JOIN pg_class c ON c.oid = m.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -50,6 +50,7 @@ const configSchema = z.strictObject({
       lockTimeout: z.string().optional(),
     })
     .optional(),
+  capture: z.strictObject({ maxSlotLag: z.string().min(1).optional() }).optional(),
   /** A folder for temporary plaintext: what `--staging` names. */
   staging: z.string().min(1).optional(),
   encryption: z

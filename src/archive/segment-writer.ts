@@ -50,7 +50,7 @@ export async function packRun(
     readonly sealer: Sealer | undefined;
     readonly heartbeats: RunFacts['heartbeats'];
     readonly ddl: RunFacts['ddl'];
-    readonly parts?: readonly PackedPart[];
+    readonly parts?: readonly Pick<PackedPart, 'listed'>[];
   },
 ): Promise<PackedRun> {
   const encryptedTo = [...(how.sealer?.fingerprints ?? [])];

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { addCaptureCommand } from './commands/capture.ts';
 import { addConfigCommand, addDoctorCommand, addVerifyCommand } from './commands/checks.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addInitCommand } from './commands/init.ts';
@@ -34,6 +35,7 @@ for (const add of [
   addInitCommand,
   addDoctorCommand,
   addSnapshotCommand,
+  addCaptureCommand,
   addRestoreCommand,
   addListCommand,
   addShowCommand,

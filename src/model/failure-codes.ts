@@ -69,6 +69,15 @@ export const FAILURE_CODES = {
     exit: 6,
     remedy: 'end the transaction that the message names, or wait for it, then run again',
   },
+  'source.not_set_up': { exit: 4, remedy: 'run `tidemark init --capture` first' },
+  'source.another': {
+    exit: 4,
+    remedy: 'check the URL; if the source has moved there, run `tidemark init --capture` on it',
+  },
+  'source.synchronous': {
+    exit: 4,
+    remedy: 'leave `tidemark capture` out of synchronous_standby_names: name the standbys instead of *',
+  },
   'source.unsupported': { exit: 6, remedy: 'PostgreSQL 14 to 18 are supported' },
 
   'target.unreachable': {

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { Client, types } from 'pg';
+import type { ClientConfig } from 'pg';
 import { Failure, interruption } from '../model/failure.ts';
 import { isLocal } from './connection-settings.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
@@ -48,12 +49,16 @@ export function isEncrypted(client: Client): boolean {
   return stream instanceof TLSSocket && stream.encrypted;
 }
 
-async function attempt(
+/** What node-postgres is told of a connection. `encrypted`: how its socket turned out, once it is there. */
+export function clientConfig(
   settings: ConnectionSettings,
-  options: OpenOptions,
-  tls: ReturnType<typeof tlsOptions>,
-): Promise<Client> {
-  const client: Client = new Client({
+  options: Pick<OpenOptions, 'side' | 'job'> & {
+    readonly tls: ReturnType<typeof tlsOptions>;
+    readonly encrypted: () => boolean;
+  },
+): ClientConfig {
+  const { tls, encrypted } = options;
+  return {
     host: settings.host,
     port: settings.port,
     user: settings.user,
@@ -63,12 +68,11 @@ async function attempt(
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
     ...(settings.options !== undefined && { options: settings.options }),
-    ...(options.replication === true && WALSENDER),
     ssl: tls,
     ...(tls === false && { stream: () => new ReceiveSocket() }),
     // Asked for only when the server wants one: the socket's state is looked at before anything secret is sent.
     password: () => {
-      if (tls !== false && !isEncrypted(client)) {
+      if (tls !== false && !encrypted()) {
         throw new Failure(`${options.side}.tls`, 'the connection is not encrypted; no password was sent');
       }
       return settings.password ?? '';
@@ -77,6 +81,17 @@ async function attempt(
       getTypeParser: (oid: number, format?: 'text' | 'binary') =>
         PARSED_TYPES.has(oid) && format !== 'binary' ? types.getTypeParser(oid, 'text') : asText,
     },
+  };
+}
+
+async function attempt(
+  settings: ConnectionSettings,
+  options: OpenOptions,
+  tls: ReturnType<typeof tlsOptions>,
+): Promise<Client> {
+  const client: Client = new Client({
+    ...clientConfig(settings, { ...options, tls, encrypted: () => isEncrypted(client) }),
+    ...(options.replication === true && WALSENDER),
   });
   client.on('error', () => undefined);
   const abort = (): void => {
@@ -95,7 +110,7 @@ async function attempt(
   }
 }
 
-function connectFailure(error: unknown, settings: ConnectionSettings, side: Side): Failure {
+export function connectFailure(error: unknown, settings: ConnectionSettings, side: Side): Failure {
   const failure = postgresFailure(error, side, `cannot connect to ${settings.display}`);
   if (failure.code === `${side}.authentication` && settings.password === undefined) {
     return new Failure(failure.code, `${failure.message} (no password was given)`, {

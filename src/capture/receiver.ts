@@ -1,0 +1,112 @@
+import { RunWriter } from '../archive/run-writer.ts';
+import type { TakenPart, TakenRun } from '../archive/run-writer.ts';
+import { segmentEncoder } from '../archive/segment-writer.ts';
+import type { Sealer } from '../archive/age.ts';
+import type { CommitTime } from '../model/commit-time.ts';
+import type { Lsn } from '../model/lsn.ts';
+import { TAG } from '../pgoutput/peek.ts';
+import { TransactionAssembler } from '../pgoutput/transaction-assembler.ts';
+import type { Held } from './machine.ts';
+import type { OwnMessages, OwnWords } from './own-messages.ts';
+
+const MEMBER_BYTES = 4 * 1024 * 1024;
+/** Schema tidemark is no part of the database that is protected: what it says comes as messages. */
+const OWN_SCHEMA = 'tidemark';
+
+/** From one session's messages to runs. Synchronous: it is fed from the socket. Never used for a second session. */
+export class Receiver {
+  readonly #assembler: TransactionAssembler;
+  readonly #writer: RunWriter;
+  readonly #own: OwnMessages;
+  readonly #ownRelations = new Set<number>();
+  /** Commits that were seen, ours included. */
+  commits = 0;
+
+  constructor(options: {
+    readonly start: Lsn;
+    readonly latestCommitTime: CommitTime | undefined;
+    readonly sealer: Sealer | undefined;
+    readonly own: OwnMessages;
+  }) {
+    const { start, latestCommitTime, sealer, own } = options;
+    this.#own = own;
+    this.#assembler = new TransactionAssembler({ start, origin: 'source' });
+    this.#writer = new RunWriter({
+      from: start,
+      latestCommitTime,
+      inForce: this.#assembler.relations,
+      memberBytes: MEMBER_BYTES,
+      encode: segmentEncoder(sealer),
+    });
+  }
+
+  get held(): Held {
+    const { isOpen, endLsn } = this.#assembler;
+    return {
+      end: this.#writer.transactions > 0 ? this.#writer.end : endLsn,
+      open: isOpen,
+      transactions: this.#writer.transactions,
+      wholeBytes: this.#writer.wholeBytes,
+      openBytes: this.#writer.openBytes,
+    };
+  }
+
+  /** The commit that the open transaction is before. */
+  get finalLsn(): Lsn {
+    return this.#assembler.commitLsn;
+  }
+
+  /** Copies what it keeps. Fails with `source.protocol`. */
+  feed(message: Buffer): void {
+    const assembler = this.#assembler;
+    const writer = this.#writer;
+    switch (assembler.feed(message)) {
+      case 'change':
+        if (this.#ownRelations.size > 0 && this.#ownRelations.has(assembler.relation)) break;
+        writer.change(message, assembler.relation);
+        break;
+      case 'begin':
+        writer.begin(message, assembler);
+        break;
+      case 'commit':
+        writer.commit(message, assembler.endLsn);
+        this.#own.commit(assembler);
+        this.commits += 1;
+        break;
+      case 'empty':
+        writer.commitEmpty(assembler.endLsn);
+        break;
+      case 'definition':
+        this.#define(message);
+        break;
+      case 'truncate':
+        if (assembler.truncated.every((oid) => this.#ownRelations.has(oid))) break;
+        writer.truncate(message, assembler.truncated);
+        break;
+      case 'other':
+        if (assembler.tag === TAG.message) this.#own.message(message, assembler.xid);
+        writer.add(message);
+        break;
+      case 'outside':
+      case 'dropped':
+        break;
+    }
+  }
+
+  takeRun(to: Lsn): { readonly taken: TakenRun; readonly words: OwnWords } {
+    return { taken: this.#writer.takeRun(to), words: this.#own.take() };
+  }
+
+  takePart(): TakenPart {
+    return this.#writer.takePart();
+  }
+
+  #define(message: Buffer): void {
+    const { relation, tag, relations } = this.#assembler;
+    if (tag === TAG.relation && relations.get(relation)?.relation.schema === OWN_SCHEMA) {
+      this.#ownRelations.add(relation);
+      return;
+    }
+    this.#writer.describe(message, relation);
+  }
+}

@@ -1,0 +1,143 @@
+import type { RunFacts } from '../archive/stream-documents.ts';
+import type { CaptureNames } from '../model/capture-names.ts';
+import { Failure } from '../model/failure.ts';
+import { asLsn, parseLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { readPublications } from '../postgres/publications.ts';
+import { answerInTime } from '../postgres/pulse.ts';
+import { sqlFile } from '../postgres/sql-file.ts';
+import type { StreamDocument } from '../archive/stream-documents.ts';
+import { defaultSlotLimit, judgeSlot } from './governor.ts';
+import type { Judgement, SlotLook } from './governor.ts';
+import type { Heartbeat } from './heartbeat.ts';
+
+/** sql/introspect/capture-watch.sql */
+interface WatchRow {
+  readonly position: string;
+  readonly nextXid: string;
+  readonly slotExists: boolean;
+  readonly activePid: number | null;
+  readonly confirmed: string | null;
+  readonly restart: string | null;
+  readonly walStatus: SlotLook['walStatus'];
+  readonly safeWalSize: string | null;
+  readonly keepMegabytes: string | null;
+  readonly syncState: string | null;
+  readonly eventTriggers: number;
+}
+
+export interface Look {
+  readonly judgement: Judgement;
+  /** How far schema changes are known as of now. */
+  readonly ddl: RunFacts['ddl'];
+}
+
+interface WatchOptions {
+  readonly session: Connection;
+  readonly names: CaptureNames;
+  readonly walsender: number;
+  readonly stream: StreamDocument;
+  readonly tidemark: Lsn;
+  readonly signed: boolean;
+  readonly slotLimit: bigint | undefined;
+  readonly heartbeat: Heartbeat;
+  readonly onLook: (look: Look) => void;
+}
+
+const LOOK_MS = 5000;
+
+/** Looks after the source while a stream runs: the slot, the publications, and that no commit waits for us. */
+export class Watch {
+  readonly #options: WatchOptions;
+  #before: SlotLook | undefined;
+  #first = true;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One look, and a heartbeat when it is due. Fails with `source.synchronous`, `source.slot_in_use`,
+   * `source.changed` when the publications are others, or as queries do.
+   */
+  async look(): Promise<void> {
+    const { session, names, walsender, heartbeat } = this.#options;
+    const [row] = await answerInTime(
+      session,
+      session.query<WatchRow>(sqlFile('introspect/capture-watch'), [names.slot, walsender]),
+    );
+    if (row === undefined) throw new Failure('source.error', 'the server answered no row about the slot');
+    this.#checkOurs(row);
+    const now = performance.now();
+    const look = slotLook(row, now);
+    const limit = this.#options.slotLimit ?? defaultSlotLimit(BigInt(row.keepMegabytes ?? '-1'));
+    const judgement = judgeSlot(look, this.#before, limit);
+    this.#before = look;
+    const ddl = row.eventTriggers === 3 && this.#options.signed ? 'exact' : 'inferred';
+    this.#options.onLook({ judgement, ddl });
+    if (!heartbeat.isDue(now, BigInt(row.nextXid)) && !this.#first) return;
+    await heartbeat.beat(session, now, await this.#checkPublications());
+    this.#first = false;
+  }
+
+  /** Again and again until the signal; a failure ends it. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, LOOK_MS);
+        signal.addEventListener('abort', () => {
+          clearTimeout(timer);
+          resolve(undefined);
+        });
+      });
+      if (!signal.aborted) await this.look();
+    }
+  }
+
+  /** Between the look at the gates and the start somebody else may have had the slot. */
+  #checkOurs(row: WatchRow): void {
+    const { walsender, names, tidemark } = this.#options;
+    if (row.syncState !== null && row.syncState !== 'async')
+      throw new Failure(
+        'source.synchronous',
+        `this capture became a synchronous standby (${row.syncState}): commits of the source would wait for it`,
+      );
+    if (row.activePid !== walsender)
+      throw new Failure('source.lost', `slot ${names.slot} is not ours any more`);
+    const confirmed = parseLsn(row.confirmed ?? '');
+    if (this.#first && (confirmed === undefined || confirmed > tidemark))
+      throw new Failure('source.lost', `slot ${names.slot} moved to ${row.confirmed} before it was ours`);
+  }
+
+  async #checkPublications(): Promise<string[]> {
+    const { session, names, stream } = this.#options;
+    const found = await readPublications(session, [names.rows, names.changes]);
+    for (const expected of stream.publications) {
+      if (found.find(({ name }) => name === expected.name)?.shape !== expected.sha256)
+        throw new Failure('source.changed', `publication ${expected.name} is another one than it was`);
+    }
+    return found.map(({ definition }) => definition);
+  }
+}
+
+function slotLook(row: WatchRow, at: number): SlotLook {
+  const position = parseLsn(row.position) ?? asLsn(0n);
+  return {
+    at,
+    position,
+    confirmed: parseLsn(row.confirmed ?? '') ?? position,
+    restart: parseLsn(row.restart ?? '') ?? position,
+    walStatus: row.walStatus,
+    safeBytes: row.safeWalSize === null ? undefined : BigInt(row.safeWalSize),
+  };
+}
+
+/** For people and JSON. */
+export function lagFacts({ own, pinned, secondsLeft }: Judgement): {
+  readonly ownLagBytes: string;
+  readonly pinnedLagBytes: string;
+  readonly secondsLeft: number | undefined;
+} {
+  return { ownLagBytes: own.toString(), pinnedLagBytes: pinned.toString(), secondsLeft };
+}

@@ -1,0 +1,96 @@
+import type { Command } from 'commander';
+import { captureJob } from '../../app/capture-job.ts';
+import type { CaptureEvent } from '../../capture/events.ts';
+import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
+import type { CommandContext } from '../context.ts';
+import { seconds, size } from '../options.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** People see how it stands as often; with --json every status is a line. */
+const STATUS_MS = 60_000;
+
+export function addCaptureCommand(program: Command, run: CommandContext): void {
+  const command = program
+    .command('capture')
+    .description('store every committed change of the source, until it is stopped')
+    .option(
+      '--flush <TIME>',
+      'a change waits at most this long before it is stored (default: 10s)',
+      seconds('--flush'),
+    )
+    .option(
+      '--max-slot-lag <SIZE>',
+      'relieve the source of the slot when more WAL waits for it (default: half of max_slot_wal_keep_size, else 10GB)',
+      size('--max-slot-lag'),
+    )
+    .option('--until <LSN>', 'end once everything before this position is stored');
+  run.action(command, async ({ settings, terminal, signal, options }) => {
+    await captureJob(settings, { ...options, onEvent: reporter(terminal), signal });
+  });
+}
+
+function reporter(terminal: Terminal): (event: CaptureEvent) => void {
+  let told = -Infinity;
+  return (event) => {
+    if (terminal.json) {
+      terminal.line(lineOf(event), "");
+      return;
+    }
+    if (event.kind === 'status') {
+      const now = performance.now();
+      if (now - told < STATUS_MS) return;
+      told = now;
+    }
+    const { text, warns } = describe(event);
+    if (warns) terminal.warn(text);
+    else terminal.note(text);
+  };
+}
+
+function lineOf(event: CaptureEvent): Readonly<Record<string, unknown>> {
+  if (!('failure' in event)) return { ...event };
+  const { code, message, remedy } = event.failure;
+  return { ...event, failure: { code, message, remedy } };
+}
+
+function describe(event: CaptureEvent): { readonly text: string; readonly warns: boolean } {
+  switch (event.kind) {
+    case 'standby':
+      return note(
+        `standing by: pid ${event.pid} streams from the slot; this capture takes over when it leaves`,
+      );
+    case 'streaming':
+      return note(`streaming from ${event.from}, into stream ${event.stream}`);
+    case 'status':
+      return note(
+        `stored up to ${event.tidemark}: ${formatCount(event.transactions)} transactions, ${formatBytes(event.storedBytes)}; ` +
+          `${formatBytes(BigInt(event.ownLagBytes))} of WAL behind${event.paused ? ', waiting for the repository' : ''}`,
+      );
+    case 'slot':
+      return warning(event.why);
+    case 'store-trouble':
+      return warning(`the repository does not take it now, trying again: ${event.failure.message}`);
+    case 'lost':
+      return warning(`${event.failure.message}; trying again in ${formatDuration(event.retryMs)}`);
+    case 'waiting':
+      return note(event.why);
+    case 'ignored-messages':
+      return warning(
+        `${event.count} message(s) under our prefix are not of this capture, and count for nothing (its own from before a restart are among these)`,
+      );
+    case 'schema-changed':
+      return note(`${event.changes} schema change(s) recorded`);
+    case 'gap':
+      return warning(`gap ${event.gap.id} from ${event.gap.from.lsn} on (${event.gap.reason}): ${event.why}`);
+    case 'snapshot-wanted':
+      return warning(`take a new snapshot: only that closes gap ${event.gap}`);
+  }
+}
+
+function note(text: string): { readonly text: string; readonly warns: boolean } {
+  return { text, warns: false };
+}
+
+function warning(text: string): { readonly text: string; readonly warns: boolean } {
+  return { text, warns: true };
+}
