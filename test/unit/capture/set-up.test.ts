@@ -67,6 +67,7 @@ const publication = (
   viaRoot: false,
   owner: 'app',
   owned: true,
+  shape: '',
   definition: '',
   ...more,
 });
