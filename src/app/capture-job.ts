@@ -10,7 +10,7 @@ import { withRepository } from './list-job.ts';
 import { PROGRAM } from './program.ts';
 import type { Settings } from './settings.ts';
 
-export interface CaptureJobOptions {
+interface CaptureJobOptions {
   readonly flush?: number;
   readonly maxSlotLag?: number;
   readonly until?: string;

@@ -11,7 +11,7 @@ import { readGateFacts } from './read-gate-facts.ts';
 import type { SourceFacts } from './read-gate-facts.ts';
 import type { CaptureRequest } from './request.ts';
 
-export type Closed = Exclude<Verdict, { kind: 'ok' }>;
+type Closed = Exclude<Verdict, { kind: 'ok' }>;
 
 export interface Admitted {
   readonly kind: 'admitted';

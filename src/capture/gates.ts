@@ -40,7 +40,7 @@ export type Verdict =
       readonly slotServes: boolean;
     };
 
-export const APPLICATION = 'tidemark capture';
+const APPLICATION = 'tidemark capture';
 
 /**
  * May capture stream now? Pure. What is unknown is a gap: never does a stream go on over something that may be
@@ -59,7 +59,7 @@ export function judge(facts: GateFacts, going: Going | undefined): Verdict {
   const { server } = going.stream;
   if (server.systemIdentifier !== system.systemIdentifier || isOther(server.sourceId, facts.sourceId))
     return otherCluster(facts, going);
-  if (Math.trunc(server.version / 10_000) !== Math.trunc(facts.versionNumber / 10_000))
+  if (major(server.version) !== major(facts.versionNumber))
     return gap('upgrade', 'the server is of another major version');
   if (slot === undefined) return gap('slot-dropped', 'the slot is gone');
   if (!isOurs(slot, facts)) return gap('slot-dropped', 'another slot holds the name');
@@ -131,9 +131,13 @@ function otherCluster(facts: GateFacts, { stream }: Going): Verdict {
       kind: 'refuse',
       failure: new Failure('source.another', 'the URL leads to another database than the stream is of'),
     };
-  const upgraded = stream.server.version < facts.versionNumber;
+  const upgraded = major(stream.server.version) !== major(facts.versionNumber);
   const reason = !sameId ? 'another-source' : upgraded ? 'upgrade' : 'source-restored';
   return gap(reason, 'the server is another cluster than before');
+}
+
+function major(versionNumber: number): number {
+  return Math.trunc(versionNumber / 10_000);
 }
 
 function isOther(expected: string | undefined, found: string | undefined): boolean {

@@ -36,7 +36,7 @@ export const LIMITS: Limits = {
 };
 
 /** What was cut and is on its way to the store, in order. A part moves nothing: its run does. */
-export interface Cut {
+interface Cut {
   readonly id: number;
   readonly to: Lsn | undefined;
   readonly bytes: number;

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture, namesOf } from '../support/capture.ts';
 import {
+  EXACT,
+  exactness,
   LEDGER,
   capture,
   captured,
@@ -32,14 +34,6 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
     return { url, path: folder.path, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
   }
 
-  /** P1, and each commit once. */
-  async function expectExact(url: string, path: string): Promise<void> {
-    const { ids, streams } = await captured({ url: path });
-    expect(ids).toEqual(await committed(url));
-    for (const stream of streams) expect(stream.pieces).toBe(1);
-    expect(await confirmed(url, path)).toBeLessThanOrEqual(streams.at(-1)?.to ?? 0n);
-  }
-
   test('P1: under load, stopped and started again, killed at random: each commit once, never confirmed above', async () => {
     await using at = await prepared();
     const work = load(at.url);
@@ -53,7 +47,7 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
     }
     await work.end();
     await catchUp(at.url, at.path);
-    await expectExact(at.url, at.path);
+    expect(await exactness(at.url, at.path)).toEqual(EXACT);
     expect((await captured({ url: at.path })).ids.length).toBeGreaterThan(200);
     expect((await storedWords({ url: at.path })).gaps).toEqual([]);
   });
@@ -73,7 +67,7 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
       await run.stop('SIGKILL');
     }
     await catchUp(at.url, at.path);
-    await expectExact(at.url, at.path);
+    expect(await exactness(at.url, at.path)).toEqual(EXACT);
   });
 
   test('heartbeats come back with the position before their xid; forged ones count for nothing (I 52)', async () => {
@@ -135,7 +129,7 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
     await work.end();
     await second.stop();
     await catchUp(at.url, at.path);
-    await expectExact(at.url, at.path);
+    expect(await exactness(at.url, at.path)).toEqual(EXACT);
   });
 
   test('I 51: a synchronous standby is refused before any commit could wait for it', async () => {

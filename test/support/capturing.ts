@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { StoreSettings } from '../../src/storage/open-store.ts';
 import { namesOf } from './capture.ts';
 import { rows, session } from './postgres.ts';
@@ -58,10 +59,10 @@ export const LEDGER = `CREATE TABLE ledger (id bigserial PRIMARY KEY, worker int
 
 /** Commits and rolls back, with savepoints, as fast as it can, until it is told to end. */
 export function load(url: string, workers = 3): { end(): Promise<void> } {
-  let going = true;
+  const stop = new AbortController();
   const work = async (worker: number): Promise<void> => {
     await using connection = await session(url);
-    for (let round = 0; going; round += 1) {
+    for (let round = 0; !stop.signal.aborted; round += 1) {
       const note = 'x'.repeat((round % 7) * 50);
       await connection.execute('BEGIN');
       await connection.query('INSERT INTO ledger (worker, note) VALUES ($1, $2)', [worker, note]);
@@ -79,7 +80,7 @@ export function load(url: string, workers = 3): { end(): Promise<void> } {
   const all = Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
   return {
     end: async () => {
-      going = false;
+      stop.abort();
       await all;
     },
   };
@@ -123,4 +124,20 @@ export async function catchUp(url: string, repository: string): Promise<void> {
   const run = capture(url, repository, ['--until', await position(url)]);
   const { exitCode, stderr } = await run.running;
   if (exitCode !== 0) throw new Error(`capture did not catch up: ${stderr}`);
+}
+
+/** What must be true once capture has caught up: each commit once, no hole, nothing confirmed that is not stored. */
+export const EXACT = { ids: true, pieces: [1], confirmed: true };
+
+export async function exactness(
+  url: string,
+  path: string,
+): Promise<{ ids: boolean; pieces: number[]; confirmed: boolean }> {
+  const { ids, streams } = await captured({ url: path });
+  const slot = (await confirmed(url, path)) ?? 0n;
+  return {
+    ids: isDeepStrictEqual(ids, await committed(url)),
+    pieces: streams.map((stream) => stream.pieces),
+    confirmed: slot <= (streams.at(-1)?.to ?? 0n),
+  };
 }

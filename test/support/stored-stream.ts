@@ -9,7 +9,7 @@ import { decodeMessage } from '../../src/pgoutput/decode.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import type { StoreSettings } from '../../src/storage/open-store.ts';
 
-export interface StoredTransaction {
+interface StoredTransaction {
   readonly xid: number;
   readonly commitLsn: Lsn;
   readonly endLsn: Lsn;

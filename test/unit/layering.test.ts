@@ -52,6 +52,7 @@ test('each outside package has one owner room', () => {
   const OWNERS: Readonly<Record<string, readonly string[]>> = {
     pg: ['postgres'],
     'pg-copy-streams': ['postgres'],
+    'pg-logical-replication': ['postgres'],
     execa: ['runtime', 'server'],
     '@aws-sdk/client-s3': ['storage'],
     '@aws-sdk/credential-providers': ['storage'],
