@@ -4,6 +4,7 @@ import type { Lsn } from '../model/lsn.ts';
 import type { Sealer } from './age.ts';
 import { encodePart } from './codec.ts';
 import { sha256Hex } from './digest.ts';
+import { release } from './external-memory.ts';
 import { FORMAT_VERSION } from './manifest.ts';
 import type { CutMember } from './record-buffer.ts';
 import { writeInForce } from './record.ts';
@@ -177,5 +178,8 @@ async function tar(members: readonly NamedBytes[], modified: Date): Promise<Buff
   const copied = Array.fromAsync(writer.body, (chunk) => Buffer.from(chunk));
   for (const { name, bytes } of members) await writer.add(name, bytes);
   await writer.finish();
-  return Buffer.concat(await copied);
+  const chunks = await copied;
+  const whole = Buffer.concat(chunks);
+  for (const chunk of chunks) release(chunk);
+  return whole;
 }

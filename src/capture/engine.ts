@@ -33,6 +33,9 @@ interface EngineOptions {
   readonly onTidemark: (tidemark: Lsn) => void;
 }
 
+/** One turn of the event loop may read some 8 MiB from a socket. */
+const MOST_UNSEEN_BYTES = 1024 * 1024;
+
 /**
  * Runs the machine of one session: turns what happens into its events, and does what it calls for. Messages are taken
  * in as they come; the machine hears of them once for each turn of the event loop, always before anything else that
@@ -47,6 +50,7 @@ export class Engine {
   #state: State;
   #wire: Wire | undefined;
   #dirty = false;
+  #unseenBytes = 0;
   #scheduled = false;
   #keepalive: { walEnd: Lsn; reply: boolean } | undefined;
   #heardAt = performance.now();
@@ -79,7 +83,9 @@ export class Engine {
   message(message: Buffer): void {
     this.#receiver.feed(message);
     this.#dirty = true;
-    this.#schedule();
+    this.#unseenBytes += message.length;
+    if (this.#unseenBytes > MOST_UNSEEN_BYTES) this.#takeIn();
+    else this.#schedule();
   }
 
   /** The server sends thousands a second while it waits to stop: only the last of a turn is looked at. */
@@ -129,6 +135,7 @@ export class Engine {
     const now = performance.now();
     if (this.#dirty) {
       this.#dirty = false;
+      this.#unseenBytes = 0;
       this.#step({ kind: 'received', now, held: this.#receiver.held });
     }
     if (this.#keepalive !== undefined) {

@@ -9,7 +9,10 @@ export interface Limits {
   readonly segmentBytes: number;
   /** A whole transaction waits at most so long. */
   readonly flushMs: number;
-  /** Not read further above `high` in memory or on the way to the store, until below `low`. */
+  /**
+   * Not read further above `high` in memory or on the way to the store, until below `low`, which is above
+   * `segmentBytes`.
+   */
   readonly highBytes: number;
   readonly lowBytes: number;
   /** An idle stream is moved on at most so often, or, when the server waits for it, so often. */
@@ -25,8 +28,8 @@ export interface Limits {
 export const LIMITS: Limits = {
   segmentBytes: 16 * 1024 * 1024,
   flushMs: 10_000,
-  highBytes: 48 * 1024 * 1024,
-  lowBytes: 33 * 1024 * 1024,
+  highBytes: 28 * 1024 * 1024,
+  lowBytes: 18 * 1024 * 1024,
   idleMs: 60_000,
   hurriedIdleMs: 250,
   statusMs: 10_000,
@@ -270,12 +273,14 @@ function leave(draft: Draft): void {
 }
 
 function cutDue(draft: Draft, now: number, limits: Limits): void {
-  const { held, since, replyWanted } = draft.state;
+  const { held, since, replyWanted, paused, cuts } = draft.state;
   const due =
     held.wholeBytes >= limits.segmentBytes ||
     held.openBytes >= limits.segmentBytes ||
     now - since >= limits.flushMs ||
-    replyWanted;
+    replyWanted ||
+    // Nothing else would make room.
+    (paused && cuts.length === 0);
   if (due) cutWhole(draft, now);
   const { state } = draft;
   if (state.held.openBytes < limits.segmentBytes || state.held.transactions > 0) return;

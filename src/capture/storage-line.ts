@@ -2,6 +2,7 @@ import { packPart, packRun, packSegment } from '../archive/segment-writer.ts';
 import type { PackedPart, PackedRun } from '../archive/segment-writer.ts';
 import type { Sealer } from '../archive/age.ts';
 import { sha256Hex } from '../archive/digest.ts';
+import { release } from '../archive/external-memory.ts';
 import { lsnOf } from '../archive/run-document.ts';
 import type { TakenPart, TakenRun } from '../archive/run-writer.ts';
 import type { GapDocument, MarkDocument, RunFacts } from '../archive/stream-documents.ts';
@@ -137,6 +138,7 @@ export class StorageLine {
     await this.#insist((signal) =>
       publishPart(this.#options.repository, { ...this.#options.at, ...packed }, { signal }),
     );
+    release(packed.bytes);
     await failpoint('capture.part-stored');
     this.#options.onStored([id], undefined);
   }
@@ -180,10 +182,12 @@ export class StorageLine {
     );
     const stretch = { from: lsnOf(first.run.facts.from), to: lsnOf(last.run.facts.to) };
     await this.#insist((signal) => publishSegment(repository, { ...at, ...stretch, bytes }, { signal }));
+    const segment = { ...stretch, sizeBytes: bytes.length, sha256: sha256Hex(bytes), runs: documents };
+    release(bytes);
     await failpoint('capture.segment-stored');
     this.#options.onStored(
       packed.flatMap(({ ids }) => ids),
-      { ...stretch, sizeBytes: bytes.length, sha256: sha256Hex(bytes), runs: documents },
+      segment,
     );
     await failpoint('capture.confirmed');
   }

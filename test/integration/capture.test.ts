@@ -9,7 +9,6 @@ import {
   capture,
   captured,
   catchUp,
-  committed,
   confirmed,
   load,
   position,
