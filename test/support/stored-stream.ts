@@ -35,7 +35,7 @@ const { signal } = new AbortController();
 export async function storedStreams(settings: StoreSettings): Promise<StoredStream[]> {
   const store = await openStore(settings);
   try {
-    const repository = await openRepository(store, { signal });
+    const repository = await openRepository(store, { signal, signer: undefined, trust: undefined });
     const streams: StoredStream[] = [];
     for (const stream of await listStreams(repository, { source: 'main', signal }))
       streams.push(await readStored(repository, stream));
@@ -51,7 +51,7 @@ export async function storedWords(settings: StoreSettings): Promise<{
 }> {
   const store = await openStore(settings);
   try {
-    const repository = await openRepository(store, { signal });
+    const repository = await openRepository(store, { signal, signer: undefined, trust: undefined });
     const of = { source: 'main', signal };
     return { gaps: await readGaps(repository, of), marks: await readMarks(repository, of) };
   } finally {

@@ -33,7 +33,7 @@ function reporter(terminal: Terminal): (event: CaptureEvent) => void {
   let told = -Infinity;
   return (event) => {
     if (terminal.json) {
-      terminal.line(lineOf(event), "");
+      terminal.line(lineOf(event), '');
       return;
     }
     if (event.kind === 'status') {
