@@ -3,6 +3,10 @@ import { printRemoval, removeSource } from '../capture/set-up/remove-source.ts';
 import type { RemovalReport } from '../capture/set-up/remove-source.ts';
 import { setUpSource } from '../capture/set-up/set-up-source.ts';
 import type { SetUpReport } from '../capture/set-up/set-up-source.ts';
+import { createSealer } from '../archive/age.ts';
+import { keys } from '../catalog/keys.ts';
+import { makeStoredIdentity } from '../catalog/stored-identity.ts';
+import { Failure } from '../model/failure.ts';
 import { checkRecipients, ensureRepository } from '../catalog/repository.ts';
 import { captureNames } from '../model/capture-names.ts';
 import type { CaptureNames } from '../model/capture-names.ts';
@@ -33,6 +37,42 @@ export async function initJob(settings: Settings, signal: AbortSignal): Promise<
     });
     checkRecipients(repository, recipientFingerprints);
     return { location: store.location, created, repositoryId: repository.document.repositoryId };
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * Makes a repository whose private key lies in it, under the passphrase of the environment. Only a new one: what an old
+ * one is encrypted to is settled. The recipient is to be written into the configuration, where writers take it from.
+ */
+export async function initWithIdentityJob(
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<MadeRepository & { readonly recipient: string }> {
+  const passphrase = settings.passphrase();
+  if (passphrase === undefined)
+    throw new Failure('key.missing', 'the passphrase is not given', {
+      remedy: 'set TIDEMARK_PASSPHRASE, and keep it where the backups are not',
+    });
+  const signing = await settings.signing();
+  const store = await settings.store();
+  try {
+    if ((await store.stat(keys.repository, { signal })) !== undefined)
+      throw new Failure('config.invalid', 'the repository is there already: its recipients are settled', {
+        remedy: 'make another repository with --identity, or name a recipient in encryption.recipients',
+      });
+    const recipient = await makeStoredIdentity(store, passphrase, { signal });
+    const own = settings.sealer()?.fingerprints ?? [];
+    const recipientFingerprints = [...own, ...createSealer([recipient]).fingerprints].sort();
+    const { repository, created } = await ensureRepository(store, {
+      recipientFingerprints,
+      program: PROGRAM,
+      ...signing,
+      signal,
+    });
+    const { repositoryId } = repository.document;
+    return { location: store.location, created, repositoryId, recipient };
   } finally {
     await store.close();
   }

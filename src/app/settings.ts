@@ -4,6 +4,7 @@ import type { Opener, Sealer } from '../archive/age.ts';
 import type { Signer, Trust } from '../archive/signature.ts';
 import { assertSourceName } from '../catalog/ids.ts';
 import type { Signing } from '../catalog/signatures.ts';
+import { readStoredIdentity } from '../catalog/stored-identity.ts';
 import { Failure } from '../model/failure.ts';
 import { parseRate } from '../model/quantities.ts';
 import { parseConnectionService, parseConnectionUrl } from '../postgres/connection-settings.ts';
@@ -166,13 +167,16 @@ export class Settings {
     return recipients.length === 0 ? undefined : createSealer(recipients);
   }
 
-  /** Undefined when no private key is named. Fails with `key.invalid` or `key.missing`. */
+  /**
+   * By the identity file, else by the repository's own identity and its passphrase. Undefined when neither is named.
+   * Fails with `key.invalid`, `key.missing` or `key.wrong`.
+   */
   async opener(): Promise<Opener | undefined> {
     const file =
       this.#options.identityFile ??
       this.environment['TIDEMARK_IDENTITY_FILE'] ??
       this.config.encryption?.identityFile;
-    if (file === undefined) return undefined;
+    if (file === undefined) return this.#storedOpener();
     let text: string;
     try {
       text = await readFile(file, 'utf8');
@@ -180,6 +184,25 @@ export class Settings {
       throw new Failure('key.missing', `the identity file ${file} can't be read`, { facts: { file }, cause });
     }
     return createOpener(parseIdentityFile(text));
+  }
+
+  /** Of the identity in the repository, which nothing but the environment may tell: argv and files are read by others. */
+  passphrase(): string | undefined {
+    const given = this.environment['TIDEMARK_PASSPHRASE'];
+    return given === '' ? undefined : given;
+  }
+
+  async #storedOpener(): Promise<Opener | undefined> {
+    const passphrase = this.passphrase();
+    const store = passphrase === undefined ? undefined : await this.findStore();
+    if (passphrase === undefined || store === undefined) return undefined;
+    try {
+      const signal = AbortSignal.timeout(IDENTITY_MS);
+      const identity = await readStoredIdentity(store, passphrase, { signal });
+      return identity === undefined ? undefined : createOpener([identity]);
+    } finally {
+      await store.close();
+    }
   }
 
   tools(signal: AbortSignal): Promise<ClientTools[]> {
@@ -190,6 +213,9 @@ export class Settings {
     });
   }
 }
+
+/** The store waits out an outage itself (storage/s3-retries.ts). */
+const IDENTITY_MS = 180_000;
 
 /** The name that is meant when none is given: the only one there is. */
 function onlyName(record: Readonly<Record<string, unknown>> | undefined): string | undefined {

@@ -83,7 +83,12 @@ export function createOpener(identities: readonly string[]): Opener {
 /** A new identity and the recipient that goes with it. */
 export async function generateIdentity(): Promise<{ readonly identity: string; readonly recipient: string }> {
   const identity = await generateX25519Identity();
-  return { identity, recipient: parseIdentity(identity).recipient.text };
+  return { identity, recipient: recipientOf(identity) };
+}
+
+/** The public half. Fails with `key.invalid`. */
+export function recipientOf(identity: string): string {
+  return parseIdentity(identity).recipient.text;
 }
 
 /** `keys/identity.age`: an identity under a passphrase, as `age -p` writes it. Costs about a second. */

@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
-import { initJob, printCaptureSqlJob, removeCaptureJob, setUpCaptureJob } from '../../app/init-job.ts';
+import {
+  initJob,
+  initWithIdentityJob,
+  printCaptureSqlJob,
+  removeCaptureJob,
+  setUpCaptureJob,
+} from '../../app/init-job.ts';
 import type { MadeRepository } from '../../app/init-job.ts';
 import type { Limited } from '../../capture/set-up/decide-tables.ts';
 import type { SetUpReport } from '../../capture/set-up/set-up-source.ts';
@@ -14,6 +20,7 @@ export function addInitCommand(program: Command, run: CommandContext): void {
   const command = program
     .command('init')
     .description('make a repository; set a source up for change capture')
+    .option('--identity', 'encrypt, with the private key in the repository under TIDEMARK_PASSPHRASE', false)
     .option('--capture', 'install on the source what change capture needs, or repair it', false)
     .option(
       '--print-sql',
@@ -31,12 +38,27 @@ export function addInitCommand(program: Command, run: CommandContext): void {
     const wanted = { capture: options['capture'] === true, remove: options['remove'] === true };
     if (wanted.capture && wanted.remove)
       throw new Failure('usage.invalid', '--capture and --remove contradict each other');
+    if (options['identity'] === true) {
+      if (wanted.capture || wanted.remove)
+        throw new Failure('usage.invalid', '--identity makes a repository; set the source up afterwards');
+      return initWithIdentity(invocation);
+    }
     if (options['printSql'] === true) return print(invocation, wanted);
     if (wanted.remove) return remove(invocation);
     if (wanted.capture) return setUp(invocation);
     const made = await initJob(invocation.settings, invocation.signal);
     invocation.terminal.result({ ...made }, [repositoryLine(made)]);
   });
+}
+
+async function initWithIdentity({ settings, terminal, signal }: Invocation): Promise<void> {
+  const made = await initWithIdentityJob(settings, signal);
+  terminal.result({ ...made }, [
+    repositoryLine(made),
+    `what is stored will be encrypted to ${made.recipient}`,
+    `write this into tidemark.yaml:  encryption: { recipients: [ ${made.recipient} ] }`,
+    'restores need TIDEMARK_PASSPHRASE; nothing opens the backups without it',
+  ]);
 }
 
 async function setUp({ settings, terminal, signal, options }: Invocation): Promise<void> {
