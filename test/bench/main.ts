@@ -266,8 +266,11 @@ async function measure(runs: Record<string, () => Promise<Measured>>): Promise<M
 }
 
 function report(title: string, base: string, results: ReadonlyMap<string, readonly Measured[]>): void {
-  const median = (numbers: readonly number[]): number =>
-    [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+  const median = (numbers: readonly number[]): number => {
+    const sorted = [...numbers].sort((a, b) => a - b);
+    const middle = (sorted.length - 1) / 2;
+    return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2;
+  };
   const times = (name: string): number[] => (results.get(name) ?? []).map((one) => one.milliseconds);
   const own = median(times(base));
   print(
