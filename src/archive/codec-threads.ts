@@ -28,9 +28,9 @@ export class CodecThreads {
   readonly #free: SharedArrayBuffer[] = [];
   #closed = false;
 
-  /** As many threads as `jobs` keep busy, and this one's core left to it. They are started when needed. */
-  constructor(options: { readonly jobs: number }) {
-    this.#most = Math.max(1, Math.min(options.jobs, availableParallelism() - 1));
+  /** At most so many threads, and no more than there are cores. They are started when needed. */
+  constructor(options: { readonly most: number }) {
+    this.#most = Math.max(1, Math.min(options.most, availableParallelism()));
   }
 
   /** One part as one frame. */

@@ -53,7 +53,9 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
     await createDatabase(request.target, request.manifest, { signal, before });
   }
   await using run = new AsyncDisposableStack();
-  const read = readHow(request, run.use(new CodecThreads({ jobs: request.jobs })));
+  // One thread unpacks more than four connections load.
+  const threads = new CodecThreads({ most: Math.ceil(request.jobs / 4) });
+  const read = readHow(request, run.use(threads));
   const [watcher, ...connections] = await openConnections(request, run);
   const [first] = connections;
   if (watcher !== undefined) {

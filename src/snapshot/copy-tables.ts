@@ -23,7 +23,7 @@ export async function copyTables(request: SnapshotRequest, prepared: Prepared): 
   const progress = new Progress(request, Number(plan.totalBytes));
   const tables = new Map<number, CopiedRange>(plan.tables.map((table) => [table.number, NOTHING]));
   const keeper = turns(prepared.keeper);
-  await using threads = new CodecThreads({ jobs: plan.jobs });
+  await using threads = new CodecThreads({ most: plan.jobs });
   let archives = 0;
 
   const worker = async (): Promise<readonly FinishedArchive[]> => {

@@ -78,7 +78,7 @@ test(
       for (const { to, truth } of points) {
         const target = absentDatabase(server);
         await tidemarkJson(['restore', ...to, '--target', target, '--create'], at);
-        expect(await stockDump(target, 16, DATA), to.join(' ')).toBe(truth);
+        expect({ to, equal: (await stockDump(target, 16, DATA)) === truth }).toEqual({ to, equal: true });
         expect(await stockDump(target, 16, ['--schema-only'])).toBe(schema);
       }
       const one = absentDatabase(server);

@@ -18,7 +18,7 @@ function sample(bytes: number): Buffer {
 test.for(['zstd', 'gzip'] as const)(
   '%s: threads and libuv’s undo what the others make',
   async (compression) => {
-    await using threads = new CodecThreads({ jobs: 4 });
+    await using threads = new CodecThreads({ most: 4 });
     const keys = await generateIdentity();
     const sealer = createSealer([keys.recipient]);
     const opener = createOpener([keys.identity]);
@@ -45,7 +45,7 @@ test.for(['zstd', 'gzip'] as const)(
 );
 
 test('incompressible parts have room', async () => {
-  await using threads = new CodecThreads({ jobs: 1 });
+  await using threads = new CodecThreads({ most: 1 });
   const bytes = randomBytes(PART_BYTES);
   const how = { compression: 'zstd' as const, sealer: undefined, opener: undefined, threads };
   const stored = await encodePart(bytes, how);
@@ -53,7 +53,7 @@ test('incompressible parts have room', async () => {
 });
 
 test('what is lent is used again only after its release', async () => {
-  await using threads = new CodecThreads({ jobs: 1 });
+  await using threads = new CodecThreads({ most: 1 });
   const first = await threads.compress(sample(100_000), 'zstd');
   const kept = Buffer.from(first);
   const second = await threads.compress(sample(100_000), 'zstd');
@@ -69,7 +69,7 @@ test('what is lent is used again only after its release', async () => {
 });
 
 test('what is broken fails by the same name as without threads, and the thread goes on', async () => {
-  await using threads = new CodecThreads({ jobs: 1 });
+  await using threads = new CodecThreads({ most: 1 });
   const bytes = sample(500_000);
   const how = { compression: 'zstd' as const, sealer: undefined, opener: undefined };
   const stored = Buffer.from(await encodePart(bytes, how));
@@ -83,7 +83,7 @@ test('what is broken fails by the same name as without threads, and the thread g
 });
 
 test('whoever waits hears that the threads were ended', async () => {
-  const threads = new CodecThreads({ jobs: 1 });
+  const threads = new CodecThreads({ most: 1 });
   const waiting = Array.from({ length: 5 }, () => threads.compress(sample(PART_BYTES), 'gzip'));
   const ended = Promise.allSettled(waiting);
   await threads[Symbol.asyncDispose]();
