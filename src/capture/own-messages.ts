@@ -156,6 +156,16 @@ export function heartbeatMessage(nonce: string, facts: Readonly<Record<string, u
   return JSON.stringify({ version: 1, nonce, ...facts });
 }
 
+/** A message that counts: digest, newline, JSON (see `signedBody`). `facts` must have the `xid` of its transaction. */
+export function signedMessage(
+  facts: Readonly<Record<string, unknown>>,
+  { key, sourceId }: Signature,
+): Buffer {
+  const body = Buffer.from(JSON.stringify({ ...facts, source: sourceId }));
+  const digest = createHmac('sha256', key).update(body).digest('hex');
+  return Buffer.concat([Buffer.from(`${digest}\n`), body]);
+}
+
 function nonceOf(content: Buffer): string {
   const nonce = parseObject(content)?.['nonce'];
   return typeof nonce === 'string' ? nonce : '';

@@ -48,13 +48,13 @@ export async function readGateFacts(
   };
 }
 
-async function readSourceId(session: Connection): Promise<string | undefined> {
+export async function readSourceId(session: Connection): Promise<string | undefined> {
   const [row] = await session.query<{ id: string }>('SELECT id::text AS "id" FROM tidemark.source_id');
   return row?.id;
 }
 
-/** Undefined where there is no secret: then no DDL message and no mark counts. */
-async function readSignature(session: Connection, sourceId: string): Promise<Signature | undefined> {
+/** Undefined where this role sees no secret: then no DDL message and no mark counts. */
+export async function readSignature(session: Connection, sourceId: string): Promise<Signature | undefined> {
   const [row] = await session.query<{ key: string }>(
     `SELECT encode(key, 'hex') AS "key" FROM tidemark.secret`,
   );

@@ -7,6 +7,7 @@ import { addDemoCommand } from './commands/demo.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addListCommand } from './commands/list.ts';
 import { addLogCommand } from './commands/log.ts';
+import { addMarkCommand } from './commands/mark.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -36,6 +37,7 @@ for (const add of [
   addDoctorCommand,
   addSnapshotCommand,
   addCaptureCommand,
+  addMarkCommand,
   addRestoreCommand,
   addListCommand,
   addShowCommand,

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { Beats, OwnMessages, heartbeatMessage } from '../../../src/capture/own-messages.ts';
+import { Beats, OwnMessages, heartbeatMessage, signedMessage } from '../../../src/capture/own-messages.ts';
 import { asLsn } from '../../../src/model/lsn.ts';
 
 const KEY = Buffer.alloc(32, 7);
@@ -75,6 +75,15 @@ test('a signed DDL message counts; a rewrite names its table, a mark its transac
   });
   expect(said(listener(), message('tidemark:ddl', signed(mark))).ignored).toBe(1);
   expect(said(listener(), message('tidemark:mark', signed(ddl))).ignored).toBe(1);
+});
+
+test('a mark that we sign is one that we take, whatever its name', () => {
+  const facts = { version: 1, kind: 'mark', name: 'nächtlich "1"\n', xid: String(XID) };
+  const take = (sourceId: string, xid = 77): unknown =>
+    said(listener(), message('tidemark:mark', signedMessage(facts, { key: KEY, sourceId })), xid);
+  expect(take('me')).toMatchObject({ ignored: 0, marks: [{ name: facts.name, xid: XID }] });
+  expect(take('you')).toMatchObject({ ignored: 1, marks: [] });
+  expect(take('me', 78)).toMatchObject({ ignored: 1, marks: [] });
 });
 
 test('what other programs say under their own prefix is nobody’s business; what is open moves on with its transaction', () => {
