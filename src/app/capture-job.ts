@@ -28,7 +28,8 @@ export async function captureJob(settings: Settings, run: CaptureRun): Promise<v
   const until = run.until === undefined ? undefined : parseLsn(run.until);
   if (run.until !== undefined && until === undefined)
     throw new Failure('usage.invalid', '--until takes a WAL position like 16/B374D848');
-  const slotLimit = run.maxSlotLag ?? sizeSetting(settings.config.capture?.maxSlotLag);
+  const slotLimit =
+    run.maxSlotLag === undefined ? slotLimitOf(settings.config.capture?.maxSlotLag) : BigInt(run.maxSlotLag);
   // What is on its way when a stop is asked for is still stored: the store must not hear of it.
   const { signal } = new AbortController();
   await withRepository(settings, signal, async (repository) => {
@@ -44,7 +45,7 @@ export async function captureJob(settings: Settings, run: CaptureRun): Promise<v
         ...(run.flush !== undefined && { flushMs: run.flush }),
         silenceMs: source.silenceMs,
       },
-      slotLimit: slotLimit === undefined ? undefined : BigInt(slotLimit),
+      slotLimit,
       until,
       program: PROGRAM,
       onEvent: run.onEvent,
@@ -53,9 +54,10 @@ export async function captureJob(settings: Settings, run: CaptureRun): Promise<v
   });
 }
 
-function sizeSetting(text: string | undefined): number | undefined {
+/** Bytes, of `capture.maxSlotLag`. Fails with `config.invalid`. */
+export function slotLimitOf(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
   const bytes = parseSize(text);
   if (bytes === undefined) throw new Failure('config.invalid', 'capture.maxSlotLag takes a size like 2GB');
-  return bytes;
+  return BigInt(bytes);
 }

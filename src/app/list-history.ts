@@ -5,10 +5,13 @@ import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { openHistory } from '../catalog/source-history.ts';
 import type { StreamView } from '../catalog/stream-view.ts';
+import type { RunSummary } from '../catalog/stream-runs.ts';
 import { streamTip } from '../catalog/stream-tip.ts';
 import type { Usability } from '../catalog/usability.ts';
 import { formatCommitTime } from '../model/commit-time.ts';
 import { formatLsn } from '../model/lsn.ts';
+
+const LAST_RUNS = 10;
 
 export interface ListedStream {
   readonly id: string;
@@ -19,6 +22,8 @@ export interface ListedStream {
   readonly latestCommitTime: string | undefined;
   /** More than one: something is missing in between. */
   readonly pieces: number;
+  /** How far schema changes are known in what was stored last; the least of its runs. Absent before the first one. */
+  readonly ddl: RunSummary['ddl'] | undefined;
 }
 
 /** Both ends can be restored to: positions as what committed before them. */
@@ -64,7 +69,16 @@ async function listedStream(view: StreamView): Promise<ListedStream> {
     to: formatLsn(to),
     latestCommitTime: latestCommitTime === undefined ? undefined : formatCommitTime(latestCommitTime),
     pieces: view.pieces.length,
+    ddl: await latestDdl(view),
   };
+}
+
+/** Of the last segment or chapter, which `streamTip` has read already. */
+async function latestDdl(view: StreamView): Promise<ListedStream['ddl']> {
+  const entry = view.pieces.at(-1)?.at(-1);
+  const runs = entry === undefined ? [] : (await view.runsOf(entry)).slice(-LAST_RUNS);
+  const found = new Set(runs.map(({ ddl }) => ddl));
+  return (['unknown', 'inferred', 'exact'] as const).find((ddl) => found.has(ddl));
 }
 
 function listedWindow({ stream, from, to, times }: RecoveryWindow): ListedWindow {

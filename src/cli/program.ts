@@ -11,6 +11,7 @@ import { addMarkCommand } from './commands/mark.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
+import { addStatusCommand } from './commands/status.ts';
 import { CommandContext } from './context.ts';
 import { addCommonOptions } from './options.ts';
 
@@ -38,6 +39,7 @@ for (const add of [
   addSnapshotCommand,
   addCaptureCommand,
   addMarkCommand,
+  addStatusCommand,
   addRestoreCommand,
   addListCommand,
   addShowCommand,

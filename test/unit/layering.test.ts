@@ -13,7 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['catalog', 'server'],
   ['verify', 'history'],
   ['snapshot', 'capture', 'restore', 'replay'],
-  ['recovery', 'doctor'],
+  ['recovery', 'monitor', 'doctor'],
   [],
   ['app'],
   ['cli'],

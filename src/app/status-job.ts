@@ -1,0 +1,103 @@
+import type { GapDocument } from '../archive/stream-documents.ts';
+import { captureNames } from '../model/capture-names.ts';
+import { parseCommitTime } from '../model/commit-time.ts';
+import type { CommitTime } from '../model/commit-time.ts';
+import { Failure, asFailure } from '../model/failure.ts';
+import { parseLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
+import { judgeStatus } from '../monitor/judge-status.ts';
+import type { Status, StatusFacts } from '../monitor/judge-status.ts';
+import { lookAtSource } from '../monitor/look-at-source.ts';
+import { slotLimitOf } from './capture-job.ts';
+import type { ListedStream, ListedWindow } from './list-history.ts';
+import { listJob, withRepository } from './list-job.ts';
+import type { Listing } from './list-job.ts';
+import type { Settings } from './settings.ts';
+
+export interface StatusReport {
+  readonly source: string;
+  readonly repository: string;
+  /** Whether the source was asked; else all is what the repository alone shows. */
+  readonly sourceReached: boolean;
+  readonly slotName: string;
+  /** The newest one. */
+  readonly stream: ListedStream | undefined;
+  /** Of all streams, oldest first. */
+  readonly windows: readonly ListedWindow[];
+  readonly gaps: readonly GapDocument[];
+  readonly status: Status;
+}
+
+/** How well the source is protected right now. Fails when the repository can't be read: then nothing is known. */
+export async function statusJob(settings: Settings, signal: AbortSignal): Promise<StatusReport> {
+  const slotName = await withRepository(
+    settings,
+    signal,
+    async ({ document }) => captureNames(settings.sourceName, document.repositoryId).slot,
+  );
+  // The source first: what is stored meanwhile makes the lag smaller, and never looks like a loss.
+  const source = await sourceFacts(settings, slotName, signal);
+  const listing = await listJob(settings, { allSources: false, signal });
+  const stream = listing.streams.at(-1);
+  const slotLimit = slotLimitOf(settings.config.capture?.maxSlotLag);
+  const status = judgeStatus({ now: now(), source, slotLimit, ...repositoryFacts(listing, stream) });
+  return {
+    source: settings.sourceName,
+    repository: listing.location,
+    sourceReached: source !== undefined && !(source instanceof Failure),
+    slotName,
+    stream,
+    windows: listing.windows,
+    gaps: listing.gaps,
+    status,
+  };
+}
+
+async function sourceFacts(
+  settings: Settings,
+  slot: string,
+  signal: AbortSignal,
+): Promise<StatusFacts['source']> {
+  if (settings.findSource() === undefined) return undefined;
+  try {
+    return await lookAtSource(settings.captureSource(), { slot, signal });
+  } catch (error) {
+    const failure = asFailure(error);
+    if (!failure.code.startsWith('source.')) throw failure;
+    return failure;
+  }
+}
+
+function repositoryFacts(
+  listing: Listing,
+  stream: ListedStream | undefined,
+): Pick<StatusFacts, 'stream' | 'windowEnds' | 'snapshots' | 'refused'> {
+  return {
+    stream: stream && {
+      tidemark: positionOf(stream.to),
+      latestCommitTime:
+        stream.latestCommitTime === undefined ? undefined : parseCommitTime(stream.latestCommitTime),
+    },
+    windowEnds: listing.windows
+      .filter((window) => window.stream === stream?.id)
+      .map((window) => positionOf(window.to)),
+    snapshots: listing.snapshots
+      .filter(({ scope }) => scope === 'whole')
+      .map(({ id, instant, use }) => ({
+        id,
+        at: parseCommitTime(instant) ?? now(),
+        waiting: use === 'waiting',
+      })),
+    refused: listing.refused.length,
+  };
+}
+
+function positionOf(text: string): Lsn {
+  const lsn = parseLsn(text);
+  if (lsn === undefined) throw new Error(`${text} was listed as a position`);
+  return lsn;
+}
+
+function now(): CommitTime {
+  return BigInt(Date.now() - Date.UTC(2000, 0, 1)) * 1000n;
+}
