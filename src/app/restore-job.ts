@@ -46,6 +46,8 @@ export interface PointReport extends RestoreReport {
   readonly changes?: {
     readonly stream: string;
     readonly applied: number;
+    /** Recorded on the way, and not applied: what they made is missing, what they dropped is there. */
+    readonly schemaChanges: number;
     /** The end of the prefix of history that the target holds now, and what came next on the source. */
     readonly lastApplied: ReplayedTransaction | undefined;
     readonly firstNotApplied: ReplayedTransaction | undefined;
@@ -64,7 +66,7 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Point
     const { request, recovery } = await requestOf(settings, repository, run);
     const planned = recovery.replay;
     if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
-    let reached: ReplayReport | undefined;
+    let reached: (ReplayReport & { readonly schemaChanges: number }) | undefined;
     const continuation = await continueToPoint(recovery, planned, {
       source: settings.sourceName,
       repository,
@@ -81,6 +83,7 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Point
     const changes = {
       stream: planned.stream,
       applied: reached?.changes ?? 0,
+      schemaChanges: reached?.schemaChanges ?? 0,
       lastApplied: last,
       firstNotApplied: next,
     };

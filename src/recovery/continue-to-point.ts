@@ -27,8 +27,8 @@ interface ContinueOptions {
   /** Tables that come back. */
   readonly wanted: (relation: RelationName) => boolean;
   readonly onProgress: (progress: ReplayedSoFar) => void;
-  /** Called once, when the point is reached. */
-  readonly onReached: (report: ReplayReport) => void;
+  /** Called once, when the point is reached. Schema changes on the way were not applied. */
+  readonly onReached: (report: ReplayReport & { readonly schemaChanges: number }) => void;
 }
 
 interface ReplayedSoFar {
@@ -62,7 +62,12 @@ export async function continueToPoint(
       const count = new Counter(options, planned);
       const { stop, reach, base } = planned;
       const { wanted } = options;
+      let schemaChanges = 0;
       const report = await replay(session, {
+        definitions: (event) => {
+          if (event.kind === 'message') schemaChanges += 1;
+          return Promise.resolve();
+        },
         id,
         records: readChanges(
           repository,
@@ -81,7 +86,7 @@ export async function continueToPoint(
         signal,
         onProgress: ({ changes }) => count.applied(changes),
       });
-      options.onReached(report);
+      options.onReached({ ...report, schemaChanges });
     },
     advanceSequences: async (connection) => {
       await advanceSequences(connection, []);

@@ -69,6 +69,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
         else if (event.kind === 'changes') progress.update(event.readBytes, event.totalBytes);
       },
     }).finally(() => progress.stop());
+    if ((report.changes?.schemaChanges ?? 0) > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
     const { traffic } = settings;
     terminal.result({ report, authenticated, traffic }, [
       ...reportLines(report),
@@ -124,6 +125,11 @@ function changesLines({ changes }: PointReport): string[] {
     `xid ${transaction.xid}, committed ${transaction.commitTime} at ${transaction.commitLsn}`;
   return [
     `  then ${formatCount(changes.applied)} changes of stream ${changes.stream}, each found where it was expected`,
+    ...(changes.schemaChanges === 0
+      ? []
+      : [
+          `  NOT APPLIED: ${formatCount(changes.schemaChanges)} schema change(s) since the snapshot; what they made is missing, what they dropped is there`,
+        ]),
     ...(last === undefined ? [] : [`  the last transaction that it holds: ${where(last)}`]),
     ...(next === undefined ? [] : [`  the first one that it does not: ${where(next)}`]),
   ];
