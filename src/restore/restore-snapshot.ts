@@ -97,9 +97,12 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
     await phases.run('large objects', parts, () => restoreLargeObjects(request, progress));
   }
-  if (continuation !== undefined) {
+  // Not again once triggers may be there: a later `latest` would fire them.
+  if (continuation !== undefined && !progress.has(CHANGES)) {
     const restore = { id: progress.id, isFinished: false, signal: request.signal };
     await phases.run('changes', 1, () => continuation.run(restore));
+    await first.execute(progress.record([CHANGES]));
+    progress.committed([CHANGES]);
   }
   await phases.run('post-data', plan.postData.length - early.length, async () => {
     const options = entryOptions(request, progress);
@@ -129,6 +132,8 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   await failpoint('restore.progress-removed');
   return reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, started);
 }
+
+const CHANGES = 'phase:changes';
 
 /** One to watch, and those that restore. */
 async function openConnections(request: RestoreRequest, run: AsyncDisposableStack): Promise<Connection[]> {
