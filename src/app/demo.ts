@@ -1,22 +1,31 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Manifest } from '../archive/manifest.ts';
+import type { LoggedTransaction } from '../history/read-log.ts';
 import { Failure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { parseConnectionUrl } from '../postgres/connection-settings.ts';
-import { discoverTools } from '../postgres/tools.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
-import { findServerBinaries } from '../server/binaries.ts';
-import type { ServerBinaries } from '../server/binaries.ts';
 import { startServer } from '../server/start-server.ts';
 import type { ThrowawayServer } from '../server/start-server.ts';
-import type { Manifest } from '../archive/manifest.ts';
-import type { RestoreReport } from '../restore/request.ts';
+import { captureJob } from './capture-job.ts';
+import { contentDigests, loadSample, serverBinaries } from './demo-source.ts';
+import type { SampleFacts } from './demo-source.ts';
+import { setUpCaptureJob } from './init-job.ts';
+import { logJob } from './log-job.ts';
 import { restoreJob } from './restore-job.ts';
+import type { PointReport } from './restore-job.ts';
 import { Settings } from './settings.ts';
 import { snapshotJob } from './snapshot-job.ts';
+
+const DISASTER = 'UPDATE market.payments SET amount = 0, paid_at = NULL';
+const FLUSH_MS = 500;
+const POLL_MS = 200;
+/** For a change to be stored, on a machine that is busy. */
+const PATIENCE_MS = 60_000;
 
 /** What the demo does, step by step, for whoever prints it. */
 interface DemoSteps {
@@ -25,21 +34,27 @@ interface DemoSteps {
     readonly origin: string;
     readonly milliseconds: number;
   }) => void;
-  readonly sample: (facts: {
-    readonly tables: number;
-    readonly rows: number;
-    readonly bytes: number;
+  readonly sample: (facts: SampleFacts) => void;
+  readonly capturing: (facts: { readonly slot: string; readonly milliseconds: number }) => void;
+  readonly snapshot: (facts: { readonly manifest: Manifest; readonly milliseconds: number }) => void;
+  readonly work: (facts: { readonly transactions: number }) => void;
+  readonly disaster: (facts: { readonly statement: string; readonly rows: number }) => void;
+  readonly found: (facts: {
+    readonly transaction: LoggedTransaction;
+    readonly read: number;
     readonly milliseconds: number;
   }) => void;
-  readonly snapshot: (facts: { readonly manifest: Manifest; readonly milliseconds: number }) => void;
-  readonly disaster: (facts: { readonly lost: string; readonly rows: number }) => void;
-  readonly restored: (facts: { readonly report: RestoreReport }) => void;
+  readonly restored: (facts: { readonly to: string; readonly report: PointReport }) => void;
   readonly compared: (facts: {
     readonly tables: number;
     readonly same: number;
     readonly milliseconds: number;
   }) => void;
-  readonly oneTable: (facts: { readonly rows: bigint; readonly milliseconds: number }) => void;
+  readonly oneTable: (facts: {
+    readonly rows: bigint;
+    readonly changes: number;
+    readonly milliseconds: number;
+  }) => void;
   /** Only with `keep`: what is left running. Resolves when it may be stopped. */
   readonly kept: (facts: {
     readonly source: string;
@@ -55,13 +70,19 @@ interface DemoOptions {
   readonly signal: AbortSignal;
 }
 
+interface DemoRun extends DemoOptions {
+  readonly server: ThrowawayServer;
+  readonly settings: Settings;
+}
+
 /**
- * Protects a sample database, breaks it, brings it back and compares, all on a server of its own in a
- * temporary directory. Leaves nothing behind.
+ * Protects a sample database, damages it amid its work, brings back the moment before and compares, all on a server of
+ * its own in a temporary directory. Leaves nothing behind.
  */
 export async function demo(options: DemoOptions): Promise<void> {
   const { steps, signal } = options;
   const directory = await mkdtemp(join(tmpdir(), 'tidemark-demo-'));
+  const repository = join(directory, 'backups');
   try {
     const started = performance.now();
     const binaries = await serverBinaries(signal);
@@ -71,68 +92,129 @@ export async function demo(options: DemoOptions): Promise<void> {
       signal,
     });
     steps.server({ major: server.major, origin: binaries.origin, milliseconds: performance.now() - started });
-    await perform(server, { ...options, repository: join(directory, 'backups') });
-    if (options.keep) {
+    const settings = await Settings.load({ url: server.url('rentals'), repository }, process.env);
+    await perform({ ...options, server, settings });
+    if (options.keep)
       await steps.kept({
         source: server.url('rentals'),
         restored: server.url('rentals_restored'),
-        repository: join(directory, 'backups'),
+        repository,
       });
-    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function perform(
-  server: ThrowawayServer,
-  run: DemoOptions & { readonly repository: string },
-): Promise<void> {
-  const { steps, signal } = run;
-  const environment = process.env;
+async function perform(run: DemoRun): Promise<void> {
+  const { steps, signal, settings, server } = run;
   const at = (database: string): Promise<Connection> =>
-    connect(parseConnectionUrl(server.url(database), environment), { side: 'source', job: 'demo', signal });
-  const settings = await Settings.load(
-    { url: server.url('rentals'), repository: run.repository },
-    environment,
-  );
+    connect(parseConnectionUrl(server.url(database), process.env), { side: 'source', job: 'demo', signal });
+  const sample = await loadSample(at, run.scale);
+  await using source = sample.source;
+  steps.sample(sample.facts);
 
-  await using source = await loadSample(at, { scale: run.scale, steps });
-  const before = await contentDigests(source);
-
+  await using capture = await startCapture(run);
   const { manifest, milliseconds } = await snapshotJob(settings, { ...SNAPSHOT_DEFAULTS, signal });
   steps.snapshot({ manifest, milliseconds });
 
-  const [lost] = await source.query<{ rows: number }>('SELECT count(*)::int AS "rows" FROM market.messages');
-  await source.execute('TRUNCATE market.messages CASCADE; DROP TABLE market.payments CASCADE');
-  steps.disaster({
-    lost: 'TRUNCATE market.messages CASCADE; DROP TABLE market.payments CASCADE',
-    rows: lost?.rows ?? 0,
-  });
+  const work = sqlFile('sample/04-work')
+    .split(';\n')
+    .filter((statement) => statement.trim() !== '');
+  for (const statement of work) await source.execute(statement);
+  steps.work({ transactions: work.length });
+  const before = await contentDigests(source);
+  steps.disaster({ statement: DISASTER, rows: (await source.query(`${DISASTER} RETURNING 1`)).length });
+  // The damage is noticed later: restoring must not go beyond it, nor take what was before.
+  for (const statement of work) await source.execute(statement);
 
-  const restore = { ...RESTORE_DEFAULTS, target: server.url('rentals_restored'), signal };
-  const report = await restoreJob(settings, restore);
-  steps.restored({ report });
-
-  const compareStarted = performance.now();
+  const { xid } = await Promise.race([findDamage(run), capture.failed]);
+  const to = `xid:${xid}`;
+  const restore = { ...RESTORE_DEFAULTS, to, exclusive: true, signal };
+  const target = server.url('rentals_restored');
+  steps.restored({ to, report: await restoreJob(settings, { ...restore, target }) });
   await using restored = await at('rentals_restored');
-  const after = await contentDigests(restored);
-  const same = [...before].filter(([name, digest]) => after.get(name) === digest).length;
-  steps.compared({ tables: before.size, same, milliseconds: performance.now() - compareStarted });
-  if (same !== before.size || after.size !== before.size) {
-    throw new Failure(
-      'target.row_count',
-      `${before.size - same} of ${before.size} tables differ after the restore`,
-    );
-  }
+  await compare(before, restored, steps);
 
   const oneStarted = performance.now();
-  const one = await restoreJob(settings, {
-    ...restore,
-    target: server.url('payments_only'),
-    table: ['market.payments'],
+  const payments = { table: ['market.payments'], target: server.url('payments_only') };
+  const one = await restoreJob(settings, { ...restore, ...payments });
+  const changes = one.changes?.applied ?? 0;
+  steps.oneTable({ rows: one.rows, changes, milliseconds: performance.now() - oneStarted });
+}
+
+/** Capture, as a service of its own would run it, until it is disposed of. */
+async function startCapture(run: DemoRun): Promise<AsyncDisposable & { readonly failed: Promise<never> }> {
+  const started = performance.now();
+  const { settings } = run;
+  const stop = new AbortController();
+  const { names } = await setUpCaptureJob(settings, { onNote: () => undefined, signal: run.signal });
+  const streaming = Promise.withResolvers<void>();
+  const ended = captureJob(settings, {
+    flush: FLUSH_MS,
+    onEvent: ({ kind }) => {
+      if (kind === 'streaming') streaming.resolve();
+    },
+    signal: AbortSignal.any([stop.signal, run.signal]),
   });
-  steps.oneTable({ rows: one.rows, milliseconds: performance.now() - oneStarted });
+  const failed = ended.then(() => {
+    throw new Failure('interrupted', 'capture was stopped');
+  });
+  // Whoever races with it hears of it; nobody need be listening when it is stopped.
+  failed.catch(() => undefined);
+  await Promise.race([streaming.promise, failed]);
+  run.steps.capturing({ slot: names.slot, milliseconds: performance.now() - started });
+  return {
+    failed,
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await ended;
+    },
+  };
+}
+
+/** The transaction that updated the most payments, once capture has stored it. */
+async function findDamage(run: DemoRun): Promise<LoggedTransaction> {
+  const started = performance.now();
+  const updates = (transaction: LoggedTransaction): number =>
+    transaction.tables.reduce((sum, { rows }) => sum + rows.updates, 0);
+  while (performance.now() - started < PATIENCE_MS) {
+    let read = 0;
+    let damage: LoggedTransaction | undefined;
+    await logJob(run.settings, {
+      tables: ['market.payments'],
+      kinds: ['updates'],
+      from: undefined,
+      to: undefined,
+      timeZone: undefined,
+      signal: run.signal,
+      onTransaction: (transaction) => {
+        read += 1;
+        if (damage === undefined || updates(transaction) > updates(damage)) damage = transaction;
+      },
+    });
+    if (damage !== undefined && updates(damage) > 1) {
+      run.steps.found({ transaction: damage, read, milliseconds: performance.now() - started });
+      return damage;
+    }
+    await pause(POLL_MS, undefined, { signal: run.signal });
+  }
+  throw new Failure('check.empty', 'the damage did not appear in the change stream');
+}
+
+async function compare(
+  before: ReadonlyMap<string, string>,
+  restored: Connection,
+  steps: DemoSteps,
+): Promise<void> {
+  const started = performance.now();
+  const after = await contentDigests(restored);
+  const same = [...before].filter(([name, digest]) => after.get(name) === digest).length;
+  steps.compared({ tables: before.size, same, milliseconds: performance.now() - started });
+  if (same === before.size && after.size === before.size) return;
+  throw new Failure(
+    'target.row_count',
+    `${before.size - same} of ${before.size} tables differ after the restore`,
+  );
 }
 
 const SNAPSHOT_DEFAULTS = {
@@ -147,7 +229,6 @@ const SNAPSHOT_DEFAULTS = {
 } as const;
 
 const RESTORE_DEFAULTS = {
-  to: 'latest',
   create: true,
   globals: false,
   clean: false,
@@ -158,64 +239,3 @@ const RESTORE_DEFAULTS = {
   owner: true,
   privileges: true,
 } as const;
-
-/** A server that the client programs here can dump: installed ones first, they have clients of their own major. */
-async function serverBinaries(signal: AbortSignal): Promise<ServerBinaries> {
-  const tools = await discoverTools({
-    binDirectories: process.env['TIDEMARK_PG_BIN'],
-    searchPath: process.env['PATH'] ?? '',
-    signal,
-  });
-  const newest = tools.at(-1)?.major ?? 0;
-  const found = findServerBinaries().find((candidate) => candidate.major >= 14 && candidate.major <= newest);
-  if (found !== undefined) return found;
-  throw new Failure(
-    'server.unavailable',
-    'no PostgreSQL server programs that the client programs here can dump',
-    {
-      facts: { newestClient: newest },
-    },
-  );
-}
-
-async function loadSample(
-  at: (database: string) => Promise<Connection>,
-  options: { readonly scale: number; readonly steps: DemoSteps },
-): Promise<Connection> {
-  const started = performance.now();
-  await using admin = await at('postgres');
-  await admin.execute('CREATE DATABASE rentals TEMPLATE template0');
-  const source = await at('rentals');
-  await source.query("SELECT set_config('sample.scale', $1, false)", [String(options.scale)]);
-  for (const name of ['sample/01-schema', 'sample/02-data', 'sample/03-code'])
-    await source.execute(sqlFile(name));
-  await source.execute('ANALYZE');
-  const [facts] = await source.query<{ tables: number; rows: string; bytes: string }>(
-    `SELECT count(*)::int AS "tables", sum(reltuples)::bigint::text AS "rows", pg_database_size(current_database())::text AS "bytes"
-       FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^(pg_|information_schema)'`,
-  );
-  options.steps.sample({
-    tables: facts?.tables ?? 0,
-    rows: Number(facts?.rows),
-    bytes: Number(facts?.bytes),
-    milliseconds: performance.now() - started,
-  });
-  return source;
-}
-
-/** One digest for each ordinary, logged table: of its rows as text, whatever their order. */
-async function contentDigests(connection: Connection): Promise<Map<string, string>> {
-  const tables = await connection.query<{ name: string; relation: string }>(
-    `SELECT c.oid::regclass::text AS "name", format('%I.%I', n.nspname, c.relname) AS "relation"
-       FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-      WHERE relkind = 'r' AND relpersistence = 'p' AND nspname !~ '^(pg_|information_schema)' ORDER BY 1`,
-  );
-  const digests = new Map<string, string>();
-  for (const { name, relation } of tables) {
-    const [row] = await connection.query<{ rows: string; sums: string }>(
-      `SELECT count(*)::text AS "rows", coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text AS "sums" FROM ONLY ${relation} AS t`,
-    );
-    digests.set(name, createHash('sha256').update(`${row?.rows}/${row?.sums}`).digest('hex'));
-  }
-  return digests;
-}

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { tidemark } from '../support/tidemark.ts';
 
-test('the demo loses data, gets it back, and leaves nothing behind', async () => {
+test('the demo ruins data, finds the transaction, gets the moment before it back, and leaves nothing behind', async () => {
   // A folder of its own: others on this machine may start servers meanwhile.
   const TMPDIR = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
   chmodSync(TMPDIR, 0o755);
@@ -15,7 +15,12 @@ test('the demo loses data, gets it back, and leaves nothing behind', async () =>
   const { exitCode, stdout, stderr } = await tidemark(['demo', '--scale', '0.002'], { env: { TMPDIR } });
   clearInterval(look);
   expect(exitCode).toBe(0);
+  expect(stderr).toMatch(
+    /the log finds it among 3 transactions that updated payments: xid \d+ updated [\d,]+ rows/,
+  );
+  expect(stderr).toMatch(/--exclusive\): 25 tables, [\d,]+ rows of the snapshot, 2[5-9] changes after it/);
   expect(stderr).toContain('25 of 25 tables are identical');
+  expect(stderr).toMatch(/market\.payments, [\d,]+ rows and 2 changes/);
   expect(stdout).toContain('Your own database');
   expect([...made]).toEqual(expect.arrayContaining(['tidemark-demo', 'tidemark-server']));
   expect(readdirSync(TMPDIR)).toEqual([]);

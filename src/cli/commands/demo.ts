@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import { demo } from '../../app/demo.ts';
+import { formatCommitTime } from '../../model/commit-time.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
 import { Failure } from '../../model/failure.ts';
 import type { CommandContext } from '../context.ts';
@@ -16,7 +17,7 @@ export function addDemoCommand(program: Command, run: CommandContext): void {
   run.action(command, async ({ terminal, signal, options }) => {
     const say = (line: string): void => terminal.note(line);
     const facts: Record<string, unknown> = {};
-    say('Tidemark demo: a rental marketplace loses data and gets it back.\n');
+    say('Tidemark demo: a rental marketplace ruins its data, and gets back the moment before.\n');
     await demo({
       scale: Number(options['scale']),
       keep: options['keep'] === true,
@@ -30,41 +31,53 @@ export function addDemoCommand(program: Command, run: CommandContext): void {
           say(
             `2. loaded ${formatCount(tables)} tables, about ${formatCount(rows)} rows, ${formatBytes(bytes)}        ${formatDuration(milliseconds)}`,
           ),
+        capturing: ({ slot, milliseconds }) =>
+          say(
+            `3. captures every change from now on, through replication slot ${slot}        ${formatDuration(milliseconds)}`,
+          ),
         snapshot: ({ manifest, milliseconds }) => {
           facts['snapshot'] = manifest.id;
           const { copyBytes, storedBytes, rows } = manifest.totals;
           say(
-            `3. took snapshot ${manifest.id}: ${formatCount(BigInt(rows))} rows, all at one instant        ${formatDuration(milliseconds)}`,
+            `4. took snapshot ${manifest.id}: ${formatCount(BigInt(rows))} rows, all at one instant        ${formatDuration(milliseconds)}`,
           );
           say(
             `   ${formatBytes(Number(copyBytes))} of data became ${formatBytes(Number(storedBytes))} of archive (${(100 - (100 * Number(storedBytes)) / Number(copyBytes)).toFixed(0)} % saved)`,
           );
         },
-        disaster: ({ lost, rows }) =>
+        work: ({ transactions }) => say(`5. meanwhile the marketplace goes on: ${transactions} transactions`),
+        disaster: ({ statement, rows }) =>
           say(
-            `4. disaster: ${lost}\n   ${formatCount(rows)} messages, all conversations and the payments are gone`,
+            `6. disaster: ${statement}\n   no WHERE: ${formatCount(rows)} payments are ruined, and nobody notices for a while`,
           ),
-        restored: ({ report }) => {
+        found: ({ transaction, read, milliseconds }) => {
+          facts['damage'] = { xid: transaction.xid, commitTime: formatCommitTime(transaction.commitTime) };
+          const rows = transaction.tables.reduce((sum, table) => sum + table.rows.updates, 0);
+          say(
+            `7. the log finds it among ${formatCount(read)} transactions that updated payments: xid ${transaction.xid} updated ${formatCount(rows)} rows at ${formatCommitTime(transaction.commitTime)}        ${formatDuration(milliseconds)}`,
+          );
+        },
+        restored: ({ to, report }) => {
           facts['restored'] = report;
           say(
-            `5. restored everything into a second database: ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows        ${formatDuration(report.milliseconds)}`,
+            `8. restored the moment before it (--to ${to} --exclusive): ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows of the snapshot, ${formatCount(report.changes?.applied ?? 0)} changes after it        ${formatDuration(report.milliseconds)}`,
           );
         },
         compared: ({ tables, same, milliseconds }) => {
           facts['compared'] = { tables, same };
           say(
-            `6. compared with the content before the disaster: ${same} of ${tables} tables are identical        ${formatDuration(milliseconds)}`,
+            `9. compared with the content just before the disaster: ${same} of ${tables} tables are identical        ${formatDuration(milliseconds)}`,
           );
         },
-        oneTable: ({ rows, milliseconds }) =>
+        oneTable: ({ rows, changes, milliseconds }) =>
           say(
-            `7. brought back one table alone, reading only its bytes: market.payments, ${formatCount(rows)} rows        ${formatDuration(milliseconds)}`,
+            `10. brought back one table alone, as it was then: market.payments, ${formatCount(rows)} rows and ${formatCount(changes)} changes        ${formatDuration(milliseconds)}`,
           ),
         kept: async ({ source, restored, repository }) => {
           say(
-            `\nKept running until ^C:\n  broken source   ${source}\n  restored        ${restored}\n  repository      ${repository}`,
+            `\nKept running until ^C, capture too:\n  broken source   ${source}\n  restored        ${restored}\n  repository      ${repository}`,
           );
-          say(`  try:  tidemark list --repository ${repository}`);
+          say(`  try:  tidemark log --repository ${repository}`);
           await once(signal, 'abort');
         },
       },
@@ -75,6 +88,9 @@ export function addDemoCommand(program: Command, run: CommandContext): void {
       "  export DATABASE_URL='postgresql://user:password@host:5432/database'",
       '  npm run --silent tidemark -- snapshot --repository ./backups',
       '  npm run --silent tidemark -- restore  --repository ./backups --target postgresql://… --create',
+      'and any moment of it:',
+      '  npm run --silent tidemark -- init --capture --repository ./backups',
+      '  npm run --silent tidemark -- capture --repository ./backups',
     ]);
   });
 }
