@@ -6,6 +6,8 @@ import type { SystemIdentity } from '../postgres/replication-stream.ts';
 import { beginStream, currentStream } from './current-stream.ts';
 import type { CurrentStream } from './current-stream.ts';
 import { judge } from './gates.ts';
+import { overlapOf } from './overlap.ts';
+import type { Overlap } from './overlap.ts';
 import type { Verdict } from './gates.ts';
 import { readGateFacts } from './read-gate-facts.ts';
 import type { SourceFacts } from './read-gate-facts.ts';
@@ -17,6 +19,7 @@ export interface Admitted {
   readonly kind: 'admitted';
   readonly current: CurrentStream;
   readonly facts: SourceFacts;
+  readonly overlap: Overlap | undefined;
 }
 
 export type NotAdmitted =
@@ -54,7 +57,9 @@ export async function admit(
   const verdict = judge(facts, going && { stream: going.view.document, tidemark: going.tip.to });
   if (verdict.kind !== 'ok') return { kind: 'closed', verdict, current: going };
   const current = going ?? (await begin(request, facts, at));
-  return { kind: 'admitted', current, facts };
+  const confirmed = facts.slot?.confirmedFlushLsn ?? null;
+  const overlap = await overlapOf(current.view, { confirmed, tidemark: current.tip.to });
+  return { kind: 'admitted', current, facts, overlap };
 }
 
 async function begin(

@@ -1,6 +1,7 @@
 import { asFailure } from '../model/failure.ts';
 import type { Failure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
+import { LIFT_TIMEOUTS } from '../postgres/lift-timeouts.ts';
 import { readSlot } from '../postgres/slot.ts';
 import { bridgeGap, declareGap, relieveSource } from './bridge.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -101,6 +102,7 @@ async function standBy(request: CaptureRequest, pid: number): Promise<void> {
   const { settings, names, stop, onEvent } = request;
   onEvent({ kind: 'standby', pid });
   await using session = await connect(settings, { side: 'source', job: 'capture standby', signal: stop });
+  await session.query(LIFT_TIMEOUTS);
   while (!stop.aborted) {
     const slot = await readSlot(session, names.slot);
     if (slot === undefined || slot.activePid === null) return;

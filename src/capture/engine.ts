@@ -9,6 +9,7 @@ import { eventId } from './current-stream.ts';
 import type { CurrentStream } from './current-stream.ts';
 import { initialState, step } from './machine.ts';
 import type { Effect, Event, Limits, State } from './machine.ts';
+import type { Overlap } from './overlap.ts';
 import type { Mark, OwnMessages, OwnWords, Rewrite } from './own-messages.ts';
 import { Receiver } from './receiver.ts';
 import type { StorageLine } from './storage-line.ts';
@@ -26,10 +27,13 @@ interface EngineOptions {
   readonly limits: Limits;
   readonly sealer: Sealer | undefined;
   readonly own: OwnMessages;
+  readonly overlap: Overlap | undefined;
   /** The way into the store; `stored` and `refused` below are what it tells. */
   readonly line: Pick<StorageLine, 'addRun' | 'addPart' | 'forgetParts'>;
   readonly onWords: (words: OwnWords) => void;
   readonly onGap: (gap: GapDocument) => void;
+  /** The server sends other transactions than those that are stored. The engine has ended then. */
+  readonly onDiverged: () => void;
   readonly onTidemark: (tidemark: Lsn) => void;
 }
 
@@ -82,6 +86,7 @@ export class Engine {
   /** From the socket: copies what it keeps. */
   message(message: Buffer): void {
     this.#receiver.feed(message);
+    if (this.#receiver.hasDiverged) return this.#diverge();
     this.#dirty = true;
     this.#unseenBytes += message.length;
     if (this.#unseenBytes > MOST_UNSEEN_BYTES) this.#takeIn();
@@ -90,6 +95,8 @@ export class Engine {
 
   /** The server sends thousands a second while it waits to stop: only the last of a turn is looked at. */
   keepalive(walEnd: Lsn, reply: boolean): void {
+    this.#receiver.reached(walEnd);
+    if (this.#receiver.hasDiverged) return this.#diverge();
     this.#keepalive = { walEnd, reply: reply || this.#keepalive?.reply === true };
     this.#schedule();
   }
@@ -118,6 +125,11 @@ export class Engine {
 
   refused(): void {
     this.#dispatch({ kind: 'refused', now: performance.now() });
+  }
+
+  #diverge(): void {
+    this.#options.onDiverged();
+    this.refused();
   }
 
   #schedule(): void {

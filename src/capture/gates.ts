@@ -61,12 +61,15 @@ export function judge(facts: GateFacts, going: Going | undefined): Verdict {
     return otherCluster(facts, going);
   if (major(server.version) !== major(facts.versionNumber))
     return gap('upgrade', 'the server is of another major version');
-  if (slot === undefined) return gap('slot-dropped', 'the slot is gone');
+  const isPromoted = system.timeline !== server.timeline;
+  if (slot === undefined)
+    return isPromoted
+      ? gap('failover', 'another server was promoted, which has no slot')
+      : gap('slot-dropped', 'the slot is gone');
   if (!isOurs(slot, facts)) return gap('slot-dropped', 'another slot holds the name');
   if (isSlotLost(slot))
     return gap('slot-lost', `the server gave the slot up (${slot.invalidationReason ?? 'WAL removed'})`);
-  if (system.timeline !== server.timeline)
-    return gap('failover', `timeline ${system.timeline} instead of ${server.timeline}`);
+  if (isPromoted) return gap('failover', `timeline ${system.timeline} instead of ${server.timeline}`);
   if (system.position < going.tidemark)
     return gap(
       'source-restored',

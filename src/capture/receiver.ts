@@ -7,6 +7,8 @@ import type { Lsn } from '../model/lsn.ts';
 import { TAG } from '../pgoutput/peek.ts';
 import { TransactionAssembler } from '../pgoutput/transaction-assembler.ts';
 import type { Held } from './machine.ts';
+import { OverlapProof } from './overlap.ts';
+import type { Overlap } from './overlap.ts';
 import type { OwnMessages, OwnWords } from './own-messages.ts';
 
 const MEMBER_BYTES = 4 * 1024 * 1024;
@@ -19,17 +21,22 @@ export class Receiver {
   readonly #writer: RunWriter;
   readonly #own: OwnMessages;
   readonly #ownRelations = new Set<number>();
+  readonly #overlap: OverlapProof | undefined;
   /** Commits that were seen, ours included. */
   commits = 0;
+  /** What was sent again is not what is stored: nothing of this session may be stored. */
+  hasDiverged = false;
 
   constructor(options: {
     readonly start: Lsn;
     readonly latestCommitTime: CommitTime | undefined;
     readonly sealer: Sealer | undefined;
     readonly own: OwnMessages;
+    readonly overlap: Overlap | undefined;
   }) {
-    const { start, latestCommitTime, sealer, own } = options;
+    const { start, latestCommitTime, sealer, own, overlap } = options;
     this.#own = own;
+    this.#overlap = overlap && new OverlapProof(overlap);
     this.#assembler = new TransactionAssembler({ start, origin: 'source' });
     this.#writer = new RunWriter({
       from: start,
@@ -60,7 +67,10 @@ export class Receiver {
   feed(message: Buffer): void {
     const assembler = this.#assembler;
     const writer = this.#writer;
-    switch (assembler.feed(message)) {
+    const step = assembler.feed(message);
+    if (step === 'begin') this.reached(assembler.commitLsn);
+    if (this.hasDiverged) return;
+    switch (step) {
       case 'change':
         if (this.#ownRelations.size > 0 && this.#ownRelations.has(assembler.relation)) break;
         writer.change(message, assembler.relation);
@@ -88,9 +98,16 @@ export class Receiver {
         writer.add(message);
         break;
       case 'outside':
+        break;
       case 'dropped':
+        this.#compare(message);
         break;
     }
+  }
+
+  /** All that the server sends before a position, it has sent. */
+  reached(position: Lsn): void {
+    if (this.#overlap?.allowsPosition(position) === false) this.hasDiverged = true;
   }
 
   takeRun(to: Lsn): { readonly taken: TakenRun; readonly words: OwnWords } {
@@ -102,11 +119,20 @@ export class Receiver {
   }
 
   #define(message: Buffer): void {
+    if (!this.#isOwn()) this.#writer.describe(message, this.#assembler.relation);
+  }
+
+  #compare(message: Buffer): void {
+    if (this.#overlap?.allows(message, this.#assembler) === false) this.hasDiverged = true;
+    // A definition is sent once, and holds for what comes behind.
+    this.#isOwn();
+  }
+
+  /** Whether a definition is of a relation of ours, whose rows are not stored. */
+  #isOwn(): boolean {
     const { relation, tag, relations } = this.#assembler;
-    if (tag === TAG.relation && relations.get(relation)?.relation.schema === OWN_SCHEMA) {
-      this.#ownRelations.add(relation);
-      return;
-    }
-    this.#writer.describe(message, relation);
+    const isOwn = tag === TAG.relation && relations.get(relation)?.relation.schema === OWN_SCHEMA;
+    if (isOwn) this.#ownRelations.add(relation);
+    return isOwn;
   }
 }

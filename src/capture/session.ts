@@ -3,6 +3,7 @@ import { formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { LIFT_TIMEOUTS } from '../postgres/lift-timeouts.ts';
 import { ReplicationStream } from '../postgres/replication-stream.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { admit } from './admit.ts';
@@ -109,6 +110,7 @@ class Session {
         signal,
         session: OBSERVER,
       });
+      await observer.query(LIFT_TIMEOUTS);
       await using stream = await this.#open(observer);
       await this.#follow(observer, stream);
     } catch (error) {
@@ -143,7 +145,7 @@ class Session {
         }
         await failpoint('capture.admitted');
         this.#prepare(admitted);
-        return admitted.current.tip.to;
+        return admitted.overlap?.from ?? admitted.current.tip.to;
       },
       onMessage: (message) => this.#engine?.message(message),
       onKeepalive: (walEnd, reply) => this.#engine?.keepalive(walEnd, reply),
@@ -156,7 +158,7 @@ class Session {
   /** Everything that a message needs, before the first one can come. */
   #prepare(admitted: Admitted): void {
     const { repository, source, sealer, limits, onEvent } = this.#request;
-    const { current, facts } = admitted;
+    const { current, facts, overlap } = admitted;
     const at = { source, stream: current.view.id };
     const { signal } = this.#storing;
     const onTrouble = (failure: Failure): void => onEvent({ kind: 'store-trouble', failure });
@@ -189,6 +191,7 @@ class Session {
       limits,
       sealer,
       own,
+      overlap,
       line,
       onWords: ({ ignored, schemaChanges }) => {
         if (ignored > 0) onEvent({ kind: 'ignored-messages', count: ignored });
@@ -197,6 +200,11 @@ class Session {
       onGap: (gap) => {
         onEvent({ kind: 'gap', gap, why: 'the table was rewritten' });
         onEvent({ kind: 'snapshot-wanted', gap: gap.id, reason: gap.reason });
+      },
+      onDiverged: () => {
+        const why = 'the server sends other transactions than are stored: it was set back to an earlier time';
+        const verdict = { kind: 'gap', reason: 'source-restored', why, slotServes: false } as const;
+        this.end({ kind: 'closed', verdict, current });
       },
       onTidemark: (tidemark) => this.#reached(tidemark),
     });

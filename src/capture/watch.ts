@@ -6,6 +6,7 @@ import type { Lsn } from '../model/lsn.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { readPublications } from '../postgres/publications.ts';
 import { answerInTime } from '../postgres/pulse.ts';
+import { describeOldestTransaction } from '../postgres/slot.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 import type { StreamDocument } from '../archive/stream-documents.ts';
 import { defaultSlotLimit, judgeSlot } from './governor.ts';
@@ -72,7 +73,7 @@ export class Watch {
     const now = performance.now();
     const look = slotLook(row, now);
     const limit = this.#options.slotLimit ?? defaultSlotLimit(BigInt(row.keepMegabytes ?? '-1'));
-    const judgement = judgeSlot(look, this.#before, limit);
+    const judgement = await this.#name(judgeSlot(look, this.#before, limit));
     this.#before = look;
     const ddl = row.eventTriggers === 3 && this.#options.signed ? 'exact' : 'inferred';
     this.#options.onLook({ judgement, ddl });
@@ -93,6 +94,14 @@ export class Watch {
       });
       if (!signal.aborted) await this.look();
     }
+  }
+
+  /** What is pinned is somebody's: only they can end it. */
+  async #name(judgement: Judgement): Promise<Judgement> {
+    if (judgement.level !== 'pinned') return judgement;
+    const { session } = this.#options;
+    const oldest = await answerInTime(session, describeOldestTransaction(session));
+    return oldest === undefined ? judgement : { ...judgement, why: `${judgement.why}: ${oldest}` };
   }
 
   /** Between the look at the gates and the start somebody else may have had the slot. */

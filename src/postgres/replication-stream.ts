@@ -7,6 +7,7 @@ import { asLsn, formatLsn, parseLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
 import { postgresFailure } from './failures.ts';
+import { LIFT_TIMEOUTS } from './lift-timeouts.ts';
 import { clientConfig, connectFailure, isEncrypted } from './open-client.ts';
 import { tlsOptions } from './tls.ts';
 
@@ -190,6 +191,7 @@ export class ReplicationStream implements AsyncDisposable {
   /** By statements, not start-up options, which a URL may bring as well; each is read back. */
   async #applySession(client: Client): Promise<Readonly<Record<string, string>>> {
     const found: Record<string, string> = {};
+    await client.query(LIFT_TIMEOUTS);
     for (const [name, value] of Object.entries(this.#request.session)) {
       const { rows } = await client.query<{ value: string }>(
         `SELECT set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false) AS "value"`,

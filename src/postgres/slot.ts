@@ -127,6 +127,12 @@ function slotFailure(error: unknown): unknown {
   return code === undefined ? error : new Failure(code, error.message, { facts: error.facts, cause: error });
 }
 
+/** Whose transaction is the oldest of the cluster, and how old; undefined when nobody has an xid. */
+export async function describeOldestTransaction(reader: CatalogReader): Promise<string | undefined> {
+  const [oldest] = await readOldTransactions(reader);
+  return oldest && describeTransaction(oldest);
+}
+
 function describeTransaction(transaction: OldTransaction): string {
   const { pid, prepared, user, application, ageMs } = transaction;
   const who =

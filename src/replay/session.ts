@@ -2,6 +2,7 @@ import { Failure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import { LIFT_TIMEOUTS } from '../postgres/lift-timeouts.ts';
 
 /** How the server sent the changes: UTF-8, or the bytes of a database without encoding. */
 export type StreamEncoding = 'UTF8' | 'SQL_ASCII';
@@ -46,10 +47,7 @@ export async function openReplaySession(
     },
   });
   try {
-    // Those that not every server knows.
-    await connection.query(
-      "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout')",
-    );
+    await connection.query(LIFT_TIMEOUTS);
     const mayBeReplica = await becomeReplica(connection);
     return {
       connection,

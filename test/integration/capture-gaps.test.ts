@@ -1,0 +1,73 @@
+// What breaks the chain on the source's side: each becomes a gap, and both sides of it can be restored.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ThrowawayServer } from '../../src/server/start-server.ts';
+import { beaten, captured, moment, overcome } from '../support/bad-day.ts';
+import { namesOf } from '../support/capture.ts';
+import { newDatabase, rows, sql, testServer } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
+
+const LOST = `INSERT INTO ledger (note) VALUES ('lost')`;
+
+describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) => {
+  let server: ThrowawayServer;
+  beforeAll(async () => {
+    server = await testServer(major, { max_replication_slots: '20', max_wal_senders: '20' });
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test('I 42: the server gave the slot up, since max_slot_wal_keep_size was reached', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { slot } = await namesOf(path);
+    await sql(url, LOST);
+    const lost = await moment(url);
+    await sql(url, 'ALTER SYSTEM SET max_slot_wal_keep_size = 1');
+    await sql(url, 'SELECT pg_reload_conf()');
+    await until(async () => {
+      await sql(url, 'CREATE TABLE filler (); DROP TABLE filler; SELECT pg_switch_wal(); CHECKPOINT');
+      const [found] = await rows<{ status: string }>(
+        url,
+        `SELECT wal_status AS "status" FROM pg_replication_slots WHERE slot_name = '${slot}'`,
+      );
+      return found?.status === 'lost';
+    });
+    await sql(url, 'ALTER SYSTEM RESET max_slot_wal_keep_size');
+    await sql(url, 'SELECT pg_reload_conf()');
+    expect(await overcome(server, company, { lost })).toEqual(['slot-lost']);
+  });
+
+  test('I 41: somebody dropped the slot and made another one under its name', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { slot } = await namesOf(path);
+    await sql(url, `SELECT pg_drop_replication_slot('${slot}')`);
+    await sql(url, LOST);
+    const lost = await moment(url);
+    // Of another database, where it is allowed to be dropped from here.
+    await sql(await newDatabase(server), `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+    expect(await overcome(server, company, { lost })).toEqual(['slot-dropped']);
+  });
+
+  test('I 43: somebody moved the slot on', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { slot } = await namesOf(path);
+    await sql(url, LOST);
+    const lost = await moment(url);
+    await sql(url, `SELECT pg_replication_slot_advance('${slot}', pg_current_wal_lsn())`);
+    expect(await overcome(server, company, { lost })).toEqual(['foreign-consumer']);
+  });
+
+  test('I 21: publications made anew, equal to what they were, while capture is stopped', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { rows: published } = await namesOf(path);
+    // What was stored behind the last heartbeat does not count.
+    await beaten(url, path);
+    await sql(url, `DROP PUBLICATION ${published}`);
+    await sql(url, LOST);
+    const lost = await moment(url);
+    await sql(url, `CREATE PUBLICATION ${published} FOR ALL TABLES WITH (publish = 'insert, truncate')`);
+    expect(await overcome(server, company, { lost })).toEqual(['publication-changed']);
+  });
+});
