@@ -5,6 +5,7 @@ import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { LIFT_TIMEOUTS } from '../postgres/lift-timeouts.ts';
 import { ReplicationStream } from '../postgres/replication-stream.ts';
+import type { StreamNotice } from '../postgres/replication-stream.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { admit } from './admit.ts';
 import type { Admitted, NotAdmitted } from './admit.ts';
@@ -35,6 +36,8 @@ export interface Lasting {
 }
 
 const TICK_MS = 100;
+/** object_not_in_prerequisite_state: "skipped loading publication", the only such warning of pgoutput. */
+const SKIPPED_PUBLICATION = '55000';
 const OBSERVER = {
   statement_timeout: '1min',
   lock_timeout: '2s',
@@ -150,7 +153,7 @@ class Session {
       onMessage: (message) => this.#engine?.message(message),
       onKeepalive: (walEnd, reply) => this.#engine?.keepalive(walEnd, reply),
       onHeard: () => this.#engine?.heard(),
-      onNotice: (message) => this.#notice(message),
+      onNotice: (notice) => this.#notice(notice),
       signal,
     });
   }
@@ -266,8 +269,9 @@ class Session {
     stream.abandon(new Failure('source.lost', why));
   }
 
-  #notice(message: string): void {
-    if (!/skipped loading publication/.test(message)) return;
+  /** 18 streams on without a publication that is gone, and only says so; in the language of the server. */
+  #notice({ code, message }: StreamNotice): void {
+    if (code !== SKIPPED_PUBLICATION) return;
     this.#engine?.refused();
     this.end({
       kind: 'failed',

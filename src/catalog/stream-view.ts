@@ -125,18 +125,25 @@ export class StreamView {
 
   /**
    * A heartbeat with an xid below `xmin`, at or before a position: the newest (REPLICATION C3). Looks further and
-   * further back, then halves: an old transaction is found as fast as a young one.
+   * further back, then halves: an old transaction is found as fast as a young one. A busy stream has many segments
+   * between two heartbeats: those stand for the nearest one before them that has any.
    */
   async heartbeatBelow(xmin: bigint, position: Lsn): Promise<Heartbeat | undefined> {
     const entries = this.pieces.flat().filter((entry) => entry.from < position);
-    const newest = async (index: number): Promise<Heartbeat | undefined> => {
-      const entry = entries[index];
-      const beats = entry === undefined ? [] : (await this.runsOf(entry)).flatMap((run) => run.heartbeats);
-      return beats.filter((beat) => beat.xid < xmin).reduce<Heartbeat | undefined>(newer, undefined);
+    /** `late`: all of them are above it. */
+    const newest = async (index: number): Promise<Heartbeat | 'late' | undefined> => {
+      for (const entry of entries.slice(0, index + 1).reverse()) {
+        const beats = (await this.runsOf(entry)).flatMap((run) => run.heartbeats);
+        if (beats.length === 0) continue;
+        return (
+          beats.filter((beat) => beat.xid < xmin).reduce<Heartbeat | undefined>(newer, undefined) ?? 'late'
+        );
+      }
+      return undefined;
     };
     let high = entries.length;
     let low = high - 1;
-    for (let step = 1; low > 0 && (await newest(low)) === undefined; step *= 2) {
+    for (let step = 1; low > 0 && (await newest(low)) === 'late'; step *= 2) {
       high = low;
       low = Math.max(0, low - step);
     }
@@ -144,11 +151,10 @@ export class StreamView {
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2);
       const there = await newest(middle);
-      found = there ?? found;
-      if (there === undefined) high = middle;
-      else low = middle;
+      if (there === 'late') high = middle;
+      else [low, found] = [middle, there];
     }
-    return found;
+    return found === 'late' ? undefined : found;
   }
 
   async #readSegment(entry: ListedSegment): Promise<KnownSegment[]> {

@@ -20,6 +20,11 @@ export interface SystemIdentity {
   readonly database: string | null;
 }
 
+export interface StreamNotice {
+  readonly code: string | undefined;
+  readonly message: string;
+}
+
 export interface StreamRequest {
   readonly slot: string;
   readonly publications: readonly string[];
@@ -35,7 +40,7 @@ export interface StreamRequest {
   readonly onKeepalive: (walEnd: Lsn, reply: boolean) => void;
   /** Anything came. */
   readonly onHeard: () => void;
-  readonly onNotice: (message: string) => void;
+  readonly onNotice: (notice: StreamNotice) => void;
   readonly signal: AbortSignal;
 }
 
@@ -174,7 +179,7 @@ export class ReplicationStream implements AsyncDisposable {
 
   async #start(client: Client): Promise<unknown> {
     this.#client = client;
-    client.on('notice', (notice) => this.#request.onNotice(notice.message ?? ''));
+    client.on('notice', ({ code, message }) => this.#request.onNotice({ code, message: message ?? '' }));
     if (this.#request.signal.aborted) throw interruption(this.#request.signal);
     const { slot, publications } = this.#request;
     const settings = await this.#applySession(client);

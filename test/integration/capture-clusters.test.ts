@@ -1,5 +1,5 @@
 // Another server under the source's URL, or another past: each is a gap, and both sides of it can be restored.
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
@@ -48,8 +48,8 @@ test('I 41: a standby that has no slot is promoted', { timeout: 120_000 }, async
   await original.stop();
   const dataDirectory = await copyOf(original, 'standby');
   // As pg_basebackup leaves them out.
-  await rm(join(dataDirectory, 'pg_replslot'), { recursive: true });
-  await mkdir(join(dataDirectory, 'pg_replslot'), { mode: 0o777 });
+  const slots = join(dataDirectory, 'pg_replslot');
+  for (const slot of await readdir(slots)) await rm(join(slots, slot), { recursive: true });
   await writeFile(join(dataDirectory, 'standby.signal'), '');
   await writeFile(
     join(dataDirectory, 'postgresql.auto.conf'),

@@ -8,6 +8,36 @@ import { until } from '../support/until.ts';
 
 const LOST = `INSERT INTO ledger (note) VALUES ('lost')`;
 
+type Strike = (
+  url: string,
+  slot: string,
+  server: ThrowawayServer,
+) => Promise<Awaited<ReturnType<typeof moment>>>;
+
+/** What is the same on all majors, each on one of them. */
+const ONCE: Readonly<Record<14 | 18, readonly [string, string, Strike]>> = {
+  14: [
+    'I 41: somebody dropped the slot and made another one under its name',
+    'slot-dropped',
+    async (url, slot, server) => {
+      await sql(url, `SELECT pg_drop_replication_slot('${slot}')`);
+      await sql(url, LOST);
+      const elsewhere = await newDatabase(server);
+      await sql(elsewhere, `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+      return moment(url);
+    },
+  ],
+  18: [
+    'I 43: somebody moved the slot on',
+    'foreign-consumer',
+    async (url, slot) => {
+      await sql(url, LOST);
+      await sql(url, `SELECT pg_replication_slot_advance('${slot}', pg_current_wal_lsn())`);
+      return moment(url);
+    },
+  ],
+};
+
 describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) => {
   let server: ThrowawayServer;
   beforeAll(async () => {
@@ -36,26 +66,11 @@ describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) =
     expect(await overcome(server, company, { lost })).toEqual(['slot-lost']);
   });
 
-  test('I 41: somebody dropped the slot and made another one under its name', async () => {
+  test.for([ONCE[major]])('%s', async ([, reason, strike]) => {
     await using company = await captured(server);
-    const { url, path } = company;
-    const { slot } = await namesOf(path);
-    await sql(url, `SELECT pg_drop_replication_slot('${slot}')`);
-    await sql(url, LOST);
-    const lost = await moment(url);
-    // Of another database, where it is allowed to be dropped from here.
-    await sql(await newDatabase(server), `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
-    expect(await overcome(server, company, { lost })).toEqual(['slot-dropped']);
-  });
-
-  test('I 43: somebody moved the slot on', async () => {
-    await using company = await captured(server);
-    const { url, path } = company;
-    const { slot } = await namesOf(path);
-    await sql(url, LOST);
-    const lost = await moment(url);
-    await sql(url, `SELECT pg_replication_slot_advance('${slot}', pg_current_wal_lsn())`);
-    expect(await overcome(server, company, { lost })).toEqual(['foreign-consumer']);
+    const { slot } = await namesOf(company.path);
+    const lost = await strike(company.url, slot, server);
+    expect(await overcome(server, company, { lost })).toEqual([reason]);
   });
 
   test('I 21: publications made anew, equal to what they were, while capture is stopped', async () => {

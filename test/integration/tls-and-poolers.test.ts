@@ -8,9 +8,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { execa } from 'execa';
 import { statSync } from 'node:fs';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { newDatabase, rows, sql, testServer } from '../support/postgres.ts';
+import { generateIdentity } from '../../src/archive/age.ts';
+import { position } from '../support/capturing.ts';
+import { absentDatabase, newDatabase, rows, sql, stockDump, testServer } from '../support/postgres.ts';
 import { freePort } from '../support/ports.ts';
-import { temporaryFolder, tidemark } from '../support/tidemark.ts';
+import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 
 let server: ThrowawayServer;
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -174,6 +176,47 @@ test('a transaction pooler is refused; a session pooler serves', async () => {
       pooler: mode === 'transaction',
     });
   }
+});
+
+test('P11: both connections of capture are verified; what it stores for a recipient comes back', async () => {
+  await using at = await temporaryFolder();
+  const keys = await generateIdentity();
+  writeFileSync(join(at.path, 'identity.txt'), `${keys.identity}\n`, { mode: 0o600 });
+  writeFileSync(
+    join(at.path, 'tidemark.yaml'),
+    `sources: { main: { url: "\${DATABASE_URL}" } }
+repositories: { local: ./backups }
+encryption: { recipients: [ ${keys.recipient} ], identityFile: identity.txt }`,
+  );
+  const verified = (ca: string): string =>
+    by('localhost', `sslmode=verify-full&sslrootcert=${join(folder.path, ca)}`);
+  const options = { cwd: at.path, env: { DATABASE_URL: verified('ca.crt') } };
+  const caughtUp = async (): Promise<void> => {
+    const { exitCode, stderr } = await tidemark(
+      ['capture', '--flush', '200ms', '--until', await position(source)],
+      options,
+    );
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  };
+  await tidemarkJson(['init', '--capture'], options);
+  await sql(source, 'INSERT INTO t VALUES (2)');
+  await caughtUp();
+  await tidemarkJson(['snapshot'], options);
+  await sql(source, 'INSERT INTO t VALUES (3)');
+  const to = `lsn:${await position(source)}`;
+  const truth = await stockDump(source, 16, ['--table=t']);
+  await sql(source, 'INSERT INTO t VALUES (4)');
+  await caughtUp();
+  const target = absentDatabase(server);
+  await tidemarkJson(['restore', '--to', to, '--target', target, '--create'], options);
+  expect(await stockDump(target, 16, ['--table=t'])).toBe(truth);
+  const foreign = { cwd: at.path, env: { DATABASE_URL: verified('other.crt') } };
+  const { exitCode, stderr } = await tidemark(['capture'], foreign);
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 6,
+    stderr: expect.stringContaining('source.tls') as unknown,
+  });
+  await tidemarkJson(['init', '--remove'], options);
 });
 
 function urlParts(url: string) {

@@ -93,10 +93,13 @@ export async function overcome(
   const run = capture(url, path);
   const { reason, gap } = await run.said('snapshot-wanted');
   expect(await run.said('gap')).toMatchObject({ gap: { id: gap, reason } });
+  let over = false;
+  void run.running.then(() => (over = true));
   await until(() => {
     const kinds = run.events.map(({ kind }) => kind);
-    return kinds.lastIndexOf('streaming') > kinds.indexOf('snapshot-wanted');
+    return over || kinds.lastIndexOf('streaming') > kinds.indexOf('snapshot-wanted');
   });
+  expect(over).toBe(false);
   await tidemarkJson(['snapshot', '--url', url, '--repository', path]);
   await sql(url, `INSERT INTO ledger (note) VALUES ('after'); UPDATE ledger SET note = 'anew' WHERE id = 2`);
   const [last] = await rows<{ id: string }>(url, 'SELECT max(id)::text AS "id" FROM ledger');

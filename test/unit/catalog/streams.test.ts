@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { chapterOf } from '../../../src/catalog/chapter-of.ts';
 import { publishGap, publishPart } from '../../../src/catalog/publish-stream.ts';
@@ -131,4 +132,30 @@ test('gaps come back in order; another document under an id is refused', async (
 
 test('a chapter is made of segments that follow each other', () => {
   expect(() => chapterOf(at.stream, [])).toThrow(TypeError);
+});
+
+test('the newest heartbeat below an xid is found, however many segments have none', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }),
+      fc.nat(45),
+      async (beats, xmin) => {
+        const own = await newRepository(createMemoryStore());
+        const begun = await StreamBuilder.begin(own, { id: at.stream, start: 1000n });
+        for (const [index, beat] of beats.entries())
+          await begun.segment({
+            to: begun.end + 10n,
+            latest: 1n,
+            heartbeats: beat ? [{ position: begun.end + 1n, xid: BigInt(index) }] : [],
+          });
+        const view = await StreamView.open(own, at, { signal });
+        const found = await view.heartbeatBelow(BigInt(xmin), asLsn(begun.end));
+        const expected = beats
+          .map((beat, index) => (beat && index < xmin ? index : -1))
+          .reduce((a, b) => Math.max(a, b), -1);
+        expect(Number(found?.xid ?? -1n)).toBe(expected);
+      },
+    ),
+    { numRuns: 40 },
+  );
 });
