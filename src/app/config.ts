@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { Failure } from '../model/failure.ts';
-import { LEAST_RATE, parseRate } from '../model/quantities.ts';
+import { LEAST_RATE, parseDuration, parseRate, parseSize } from '../model/quantities.ts';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'up to 31 lower-case letters, digits, _ and -');
 
@@ -50,7 +50,20 @@ const configSchema = z.strictObject({
       lockTimeout: z.string().optional(),
     })
     .optional(),
-  capture: z.strictObject({ maxSlotLag: z.string().min(1).optional() }).optional(),
+  capture: z
+    .strictObject({
+      /** Of `repositories`: where changes go, and what is meant where several are configured and none is named. */
+      repository: name.optional(),
+      flush: z
+        .string()
+        .refine((text) => parseDuration(text) !== undefined, 'a time like 10s')
+        .optional(),
+      maxSlotLag: z
+        .string()
+        .refine((text) => parseSize(text) !== undefined, 'a size like 2GB')
+        .optional(),
+    })
+    .optional(),
   /** A folder for temporary plaintext: what `--staging` names. */
   staging: z.string().min(1).optional(),
   encryption: z
@@ -108,13 +121,21 @@ export function parseConfig(
     throw new Failure('config.invalid', `${path} is not YAML${line}`, { facts: { file: path } });
   }
   const parsed = configSchema.safeParse(expand(document, environment, []));
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return withKnownRepository(parsed.data, path);
   const issue = innermost(parsed.error.issues[0]);
   const where = issue?.path.join('.') ?? '';
   const what =
     issue?.code === 'unrecognized_keys' ? `unknown setting ${issue.keys.join(', ')}` : (issue?.message ?? '');
   throw new Failure('config.invalid', `${path}: ${where === '' ? '' : `${where}: `}${what}`, {
     facts: { file: path, setting: where },
+  });
+}
+
+function withKnownRepository(config: Config, path: string): Config {
+  const wanted = config.capture?.repository;
+  if (wanted === undefined || config.repositories?.[wanted] !== undefined) return config;
+  throw new Failure('config.invalid', `${path}: capture.repository: no repository ${wanted}`, {
+    facts: { file: path, setting: 'capture.repository' },
   });
 }
 

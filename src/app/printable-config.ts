@@ -19,6 +19,7 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
       ]),
     ),
     snapshot: config.snapshot ?? {},
+    capture: config.capture ?? {},
     encryption: {
       recipients: config.encryption?.recipients ?? [],
       identityFile: config.encryption?.identityFile ?? null,

@@ -115,7 +115,7 @@ export class Settings {
   /** Undefined when no repository is configured anywhere. */
   async findStore(): Promise<Store | undefined> {
     const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
-    const named = wanted ?? onlyName(this.config.repositories);
+    const named = wanted ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
     if (named === undefined) return undefined;
     const entry = this.config.repositories?.[named];
     const limits = this.#limits.get(named) ?? this.#limitsOf(entry);

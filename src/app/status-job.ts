@@ -39,7 +39,7 @@ export async function statusJob(settings: Settings, signal: AbortSignal): Promis
   const source = await sourceFacts(settings, slotName, signal);
   const listing = await listJob(settings, { allSources: false, signal });
   const stream = listing.streams.at(-1);
-  const slotLimit = slotLimitOf(settings.config.capture?.maxSlotLag);
+  const slotLimit = slotLimitOf(settings.config);
   const status = judgeStatus({ now: now(), source, slotLimit, ...repositoryFacts(listing, stream) });
   return {
     source: settings.sourceName,

@@ -251,7 +251,7 @@ function markDocument(mark: Mark, { id, source }: OfStream): MarkDocument {
 
 /** Rows of the table got new content that no message carries (REPLICATION E3). */
 function rewriteGap(rewrite: Rewrite, { id, source }: OfStream): GapDocument {
-  const { oid, schema, name, commitLsn, commitTime } = rewrite;
+  const { oid, schema, name, commitLsn, endLsn, commitTime } = rewrite;
   return {
     formatVersion: FORMAT_VERSION,
     kind: 'tidemark-gap',
@@ -260,6 +260,8 @@ function rewriteGap(rewrite: Rewrite, { id, source }: OfStream): GapDocument {
     reason: 'table-rewritten',
     stream: id,
     from: { lsn: formatLsn(commitLsn), commitTime: commitTime.toString() },
+    // It held the table's lock: what comes behind it stands in the stream.
+    to: { lsn: formatLsn(endLsn), stream: id, commitTime: commitTime.toString() },
     tables: [{ oid, schema, name }],
     noticedAt: new Date(Number(commitTime / 1000n) + Date.UTC(2000, 0, 1)).toISOString(),
   };

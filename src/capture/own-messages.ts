@@ -33,6 +33,7 @@ export interface Mark {
 export interface Rewrite extends RelationName {
   readonly oid: number;
   readonly commitLsn: Lsn;
+  readonly endLsn: Lsn;
   readonly commitTime: CommitTime;
 }
 

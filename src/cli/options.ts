@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { Failure } from '../model/failure.ts';
-import { LEAST_RATE, parseRate, parseSize } from '../model/quantities.ts';
+import { LEAST_RATE, parseDuration, parseRate, parseSize } from '../model/quantities.ts';
 import type { CommonOptions } from '../app/settings.ts';
 
 /** Options that every command takes. */
@@ -45,10 +45,10 @@ export function wholeNumber(name: string, limits: { readonly min: number; readon
 
 export function seconds(name: string) {
   return (text: string): number => {
-    const match = /^(\d+(?:\.\d+)?)(ms|s|m|min)?$/.exec(text);
-    if (match === null) throw new Failure('usage.invalid', `${name} takes a time like 5s or 2min`);
-    const unit = match[2] === 'ms' ? 1 : match[2] === 'm' || match[2] === 'min' ? 60_000 : 1000;
-    return Number(match[1]) * unit;
+    const milliseconds = parseDuration(text);
+    if (milliseconds === undefined)
+      throw new Failure('usage.invalid', `${name} takes a time like 5s or 2min`);
+    return milliseconds;
   };
 }
 

@@ -150,6 +150,11 @@ export const FAILURE_CODES = {
     remedy: 'compare encryption.recipients with what you set up; someone may have changed the repository',
   },
 
+  'snapshot.limit': {
+    exit: 3,
+    remedy: 'find out why the change stream breaks so often, then run `tidemark snapshot`',
+  },
+
   'stream.other_writer': {
     exit: 4,
     remedy: 'another capture writes this stream: stop one of them; nothing was overwritten',

@@ -37,6 +37,14 @@ export function parseSize(text: string): number | undefined {
   return Math.round(Number(match[1]) * base ** power);
 }
 
+/** Milliseconds of `200ms`, `10s`, `2min`; `5` are seconds. Undefined when it is no time. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|min)?$/.exec(text.trim());
+  if (match === null) return undefined;
+  const unit = match[2] === 'ms' ? 1 : match[2] === 'm' || match[2] === 'min' ? 60_000 : 1000;
+  return Number(match[1]) * unit;
+}
+
 /** Slower than this, with many connections, each one is silent for so long that it looks dead. */
 export const LEAST_RATE = 100_000;
 

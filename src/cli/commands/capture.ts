@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { captureJob } from '../../app/capture-job.ts';
+import type { FollowUpEvent } from '../../app/resnapshot.ts';
 import type { CaptureEvent } from '../../capture/events.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
 import type { CommandContext } from '../context.ts';
@@ -23,13 +24,14 @@ export function addCaptureCommand(program: Command, run: CommandContext): void {
       'relieve the source of the slot when more WAL waits for it (default: half of max_slot_wal_keep_size, else 10GB)',
       size('--max-slot-lag'),
     )
+    .option('--resnapshot', 'follow each gap by a new snapshot: an hour apart, four a day at most', false)
     .option('--until <LSN>', 'end once everything before this position is stored');
   run.action(command, async ({ settings, terminal, signal, options }) => {
     await captureJob(settings, { ...options, onEvent: reporter(terminal), signal });
   });
 }
 
-function reporter(terminal: Terminal): (event: CaptureEvent) => void {
+function reporter(terminal: Terminal): (event: CaptureEvent | FollowUpEvent) => void {
   let told = -Infinity;
   return (event) => {
     if (terminal.json) {
@@ -47,13 +49,13 @@ function reporter(terminal: Terminal): (event: CaptureEvent) => void {
   };
 }
 
-function lineOf(event: CaptureEvent): Readonly<Record<string, unknown>> {
+function lineOf(event: CaptureEvent | FollowUpEvent): Readonly<Record<string, unknown>> {
   if (!('failure' in event)) return { ...event };
   const { code, message, remedy } = event.failure;
   return { ...event, failure: { code, message, remedy } };
 }
 
-function describe(event: CaptureEvent): { readonly text: string; readonly warns: boolean } {
+function describe(event: CaptureEvent | FollowUpEvent): { readonly text: string; readonly warns: boolean } {
   switch (event.kind) {
     case 'standby':
       return note(
@@ -83,7 +85,19 @@ function describe(event: CaptureEvent): { readonly text: string; readonly warns:
     case 'gap':
       return warning(`gap ${event.gap.id} from ${event.gap.from.lsn} on (${event.gap.reason}): ${event.why}`);
     case 'snapshot-wanted':
-      return warning(`take a new snapshot: only that closes gap ${event.gap}`);
+      return warning(`a new snapshot is needed: only that closes gap ${event.gap}`);
+    case 'snapshot-begun':
+      return note(
+        `taking a snapshot of ${event.tables === undefined ? 'the whole' : `${event.tables} table(s)`}, because of gap ${event.gaps.join(', ')}`,
+      );
+    case 'snapshot-taken':
+      return note(`snapshot ${event.snapshot} is taken (${event.tables} tables)`);
+    case 'snapshot-postponed':
+      return note(`a snapshot is wanted because of a gap; it is taken at ${event.until}`);
+    case 'snapshot-failed':
+      return warning(`the snapshot that a gap asks for failed: ${event.failure.message}`);
+    case 'snapshot-alert':
+      return warning(`${event.failure.code}: ${event.failure.message}; ${event.failure.remedy}`);
   }
 }
 

@@ -1,0 +1,184 @@
+import { decideFollowUp } from '../capture/follow-up.ts';
+import type { BegunSnapshot, FollowUp, FollowUpFacts } from '../capture/follow-up.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { readManifest, listSnapshotFolders } from '../catalog/snapshots.ts';
+import type { Repository } from '../catalog/repository.ts';
+import { judgeIn, openHistory } from '../catalog/source-history.ts';
+import { Failure, asFailure } from '../model/failure.ts';
+import { quoteRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
+import type { Settings } from './settings.ts';
+import { snapshotJob } from './snapshot-job.ts';
+
+export type FollowUpEvent =
+  /** `tables` undefined: of the whole. */
+  | { readonly kind: 'snapshot-begun'; readonly gaps: readonly string[]; readonly tables: number | undefined }
+  | { readonly kind: 'snapshot-taken'; readonly snapshot: string; readonly tables: number }
+  | { readonly kind: 'snapshot-postponed'; readonly until: string }
+  | { readonly kind: 'snapshot-failed'; readonly failure: Failure }
+  /** Somebody has to look. */
+  | { readonly kind: 'snapshot-alert'; readonly failure: Failure };
+
+interface FollowerOptions {
+  readonly settings: Settings;
+  readonly repository: Repository;
+  readonly onEvent: (event: FollowUpEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+const LOOK_MS = 600_000;
+const RETRY_MS = 60_000;
+const ENGINE = { engine: 'copy', format: 'text', schema: [], exclude: [], largeObjects: true } as const;
+
+/** Takes the snapshots that gaps ask for, one at a time, for as long as capture runs. `wake`: something may be wanted now. */
+export class GapFollower {
+  readonly #options: FollowerOptions;
+  readonly #manifests = new Map<string, Manifest>();
+  /** Attempts that may have left nothing in the repository. */
+  readonly #failed: BegunSnapshot[] = [];
+  #wanted = Promise.withResolvers<void>();
+  #told = '';
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  wake(): void {
+    this.#wanted.resolve();
+  }
+
+  /** Until the signal; a snapshot that is under way is broken off then, and leaves no trace that counts. Never fails. */
+  async run(): Promise<void> {
+    const { signal, onEvent } = this.#options;
+    while (!signal.aborted) {
+      this.#wanted = Promise.withResolvers();
+      let wait = RETRY_MS;
+      try {
+        wait = await this.#follow();
+      } catch (error) {
+        if (!signal.aborted) onEvent({ kind: 'snapshot-failed', failure: asFailure(error) });
+      }
+      await rest(wait, this.#wanted.promise, signal);
+    }
+  }
+
+  /** Milliseconds until it is worth another look. */
+  async #follow(): Promise<number> {
+    const facts = await this.#read();
+    const decision = decideFollowUp(facts);
+    if (decision.kind === 'none') return LOOK_MS;
+    if (decision.kind === 'take') {
+      await this.#take(decision);
+      return 0;
+    }
+    this.#tell(decision);
+    return Math.min(LOOK_MS, decision.until - facts.now);
+  }
+
+  /** Once for each time it is put off to. */
+  #tell({ kind, until, gaps }: Extract<FollowUp, { until: number }>): void {
+    const at = new Date(until).toISOString();
+    if (this.#told === `${kind} ${at}`) return;
+    this.#told = `${kind} ${at}`;
+    const { onEvent } = this.#options;
+    if (kind === 'wait') onEvent({ kind: 'snapshot-postponed', until: at });
+    else
+      onEvent({
+        kind: 'snapshot-alert',
+        failure: new Failure(
+          'snapshot.limit',
+          `gaps wanted more than four snapshots within a day (the latest: ${gaps.at(-1)}); none is taken before ${at}`,
+          { facts: { gaps: [...gaps], until: at } },
+        ),
+      });
+  }
+
+  async #take({ tables, gaps }: Extract<FollowUp, { kind: 'take' }>): Promise<void> {
+    const { onEvent, signal } = this.#options;
+    onEvent({ kind: 'snapshot-begun', gaps, tables: tables?.length });
+    const begunAt = Date.now();
+    try {
+      const { manifest } = await this.#snapshot(tables ?? []);
+      onEvent({ kind: 'snapshot-taken', snapshot: manifest.id, tables: manifest.totals.tables });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#failed.push({ begunAt, activeAt: 0, complete: undefined });
+      onEvent({ kind: 'snapshot-failed', failure: asFailure(error) });
+    }
+  }
+
+  async #snapshot(tables: readonly RelationName[]): ReturnType<typeof snapshotJob> {
+    const { settings, signal } = this.#options;
+    const run = { ...ENGINE, signal, onEvent: () => undefined, onCreated: () => undefined };
+    try {
+      return await snapshotJob(settings, { ...run, table: tables.map(quoteRelation) });
+    } catch (error) {
+      // No such table any more, by this name: what there is now is in a whole one.
+      const isGone = error instanceof Failure && error.code === 'usage.invalid' && tables.length > 0;
+      if (!isGone) throw error;
+      return snapshotJob(settings, { ...run, table: [] });
+    }
+  }
+
+  async #read(): Promise<FollowUpFacts> {
+    const { repository, settings, signal } = this.#options;
+    const options = { source: settings.sourceName, signal };
+    const history = await openHistory([repository], options);
+    const newest = history.streams.at(-1);
+    const ended = history.gaps.some((gap) => gap.stream === newest?.id && gap.tables === undefined);
+    const snapshots: BegunSnapshot[] = [...this.#failed];
+    for (const folder of await listSnapshotFolders(repository, options)) {
+      const manifest = folder.complete ? await this.#manifest(folder.id) : undefined;
+      snapshots.push({
+        begunAt: timeOf(folder.id),
+        activeAt: folder.modified.getTime(),
+        complete: manifest && {
+          whole: this.#isWhole(manifest),
+          tables: manifest.tables,
+          use: await judgeIn(history, manifest),
+        },
+      });
+    }
+    return {
+      now: Date.now(),
+      stream:
+        newest === undefined || ended
+          ? undefined
+          : { id: newest.id, startedAt: Date.parse(newest.document.startedAt) },
+      gaps: history.gaps,
+      snapshots,
+    };
+  }
+
+  async #manifest(id: string): Promise<Manifest> {
+    const { repository, settings, signal } = this.#options;
+    const known = this.#manifests.get(id);
+    if (known !== undefined) return known;
+    const { document } = await readManifest(repository, { source: settings.sourceName, id }, { signal });
+    this.#manifests.set(id, document);
+    return document;
+  }
+
+  #isWhole({ scope }: Manifest): boolean {
+    const { settings } = this.#options;
+    const { tables = [], schemas = [], exclude = [] } = settings.config.sources?.[settings.sourceName] ?? {};
+    if (scope.kind === 'whole') return true;
+    const same = (one: readonly string[], other: readonly string[]): boolean =>
+      one.length === other.length && one.every((text, index) => text === other[index]);
+    return same(scope.tables, tables) && same(scope.schemas, schemas) && same(scope.exclude, exclude);
+  }
+}
+
+/** When it was begun: `20261123T100159Z-7f3k2m`. */
+function timeOf(id: string): number {
+  return Date.parse(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-.*$/, '$1-$2-$3T$4:$5:$6Z'));
+}
+
+async function rest(milliseconds: number, woken: Promise<void>, signal: AbortSignal): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, milliseconds);
+  signal.addEventListener('abort', () => over.resolve(), { once: true });
+  if (signal.aborted) over.resolve();
+  await Promise.race([over.promise, woken]);
+  clearTimeout(timer);
+}

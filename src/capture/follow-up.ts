@@ -1,0 +1,147 @@
+import type { GapDocument } from '../archive/stream-documents.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { lsnOf } from '../archive/run-document.ts';
+import type { Usability } from '../catalog/usability.ts';
+import type { RelationName } from '../model/identifiers.ts';
+import { asLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
+
+/** A snapshot that was begun: by a follow-up, a schedule or a person. Times are milliseconds of the epoch. */
+export interface BegunSnapshot {
+  readonly begunAt: number;
+  /** Undefined: it did not end, or not yet. */
+  readonly complete:
+    | {
+        /** All that the configuration wants. */
+        readonly whole: boolean;
+        readonly tables: readonly Pick<Manifest['tables'][number], 'oid' | 'data'>[];
+        readonly use: Usability;
+      }
+    | undefined;
+  /** When something was stored for it last. */
+  readonly activeAt: number;
+}
+
+/** All that the decision rests on: what is stored, so that a restart changes nothing. */
+export interface FollowUpFacts {
+  readonly now: number;
+  /** The newest one; undefined while there is none, or a gap has ended it. */
+  readonly stream: { readonly id: string; readonly startedAt: number } | undefined;
+  readonly gaps: readonly GapDocument[];
+  readonly snapshots: readonly BegunSnapshot[];
+}
+
+export type FollowUp =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'wait'; readonly until: number; readonly gaps: readonly string[] }
+  /** Four a day did not do. */
+  | { readonly kind: 'exhausted'; readonly until: number; readonly gaps: readonly string[] }
+  /** `tables` undefined: of the whole. */
+  | {
+      readonly kind: 'take';
+      readonly tables: readonly RelationName[] | undefined;
+      readonly gaps: readonly string[];
+    };
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const MOST_A_DAY = 4;
+/** A heartbeat comes within ten seconds of somebody's commit; a snapshot needs one from behind its gap. */
+const SETTLE_MS = 15_000;
+/** An unfinished snapshot for which something was stored so lately may still be running, in whatever process. */
+const RUNNING_MS = 15 * 60_000;
+const ANYWHERE = asLsn(0n);
+
+/**
+ * Whether a gap still wants a snapshot, of what, and whether it may be taken now (P4): one at a time, an hour apart,
+ * four a day. A gap of the whole is followed by a whole snapshot that the newest stream can continue; a table's gap by any
+ * snapshot that has its rows from behind it. Pure.
+ */
+export function decideFollowUp(facts: FollowUpFacts): FollowUp {
+  const { now, stream } = facts;
+  if (stream === undefined) return { kind: 'none' };
+  const whole = wantsWhole(facts, stream.id);
+  const ofTables = facts.gaps.filter((gap) => gap.stream === stream.id && gap.tables !== undefined);
+  const single = ofTables
+    .map((gap) => ({
+      gap,
+      tables: (gap.tables ?? []).filter(({ oid }) => !facts.snapshots.some((one) => mends(one, gap, oid))),
+    }))
+    .filter(({ tables }) => tables.length > 0);
+  const wanted = [...whole, ...single.map(({ gap }) => gap)];
+  if (wanted.length === 0) return { kind: 'none' };
+  const gaps = wanted.map(({ id }) => id);
+  const settled = Math.max(stream.startedAt, ...wanted.map(noticed)) + SETTLE_MS;
+  const limit = limitOf(facts);
+  if (limit.exhaustedUntil > now) return { kind: 'exhausted', until: limit.exhaustedUntil, gaps };
+  const until = Math.max(settled, limit.freeAt);
+  if (until > now) return { kind: 'wait', until, gaps };
+  const tables = whole.length > 0 ? undefined : distinct(single.flatMap((one) => one.tables));
+  return { kind: 'take', tables, gaps };
+}
+
+/** Gaps of the whole that no whole snapshot has followed which the newest stream continues. */
+function wantsWhole({ gaps, snapshots }: FollowUpFacts, stream: string): GapDocument[] {
+  return gaps.filter((gap) => {
+    if (gap.tables !== undefined) return false;
+    const behind = gap.to?.stream === stream ? lsnOf(gap.to.lsn) : ANYWHERE;
+    return !snapshots.some(
+      ({ complete }) => complete?.whole === true && continues(complete.use, stream, behind),
+    );
+  });
+}
+
+/** Whether a snapshot brings back what a gap has taken from a table. */
+function mends({ complete, begunAt }: BegunSnapshot, gap: GapDocument, oid: number): boolean {
+  if (complete === undefined) return false;
+  const table = complete.tables.find((one) => one.oid === oid);
+  const isLater = begunAt >= noticed(gap);
+  // Dropped since, or never wanted: nothing brings it back.
+  if (table === undefined || table.data === 'excluded') return isLater && complete.whole;
+  const { stream } = gap;
+  if (stream === undefined || gap.to?.stream !== stream) return isLater;
+  return continues(complete.use, stream, lsnOf(gap.to.lsn));
+}
+
+/** One that waits for capture to pass it is given the time. */
+function continues(use: Usability, stream: string, behind: Lsn): boolean {
+  if (use.kind === 'own-instant' || use.stream !== stream) return false;
+  return use.kind === 'waiting' ? use.for >= behind : use.scanFrom >= behind;
+}
+
+function limitOf(facts: FollowUpFacts): { readonly freeAt: number; readonly exhaustedUntil: number } {
+  const { now, snapshots } = facts;
+  const times = snapshots
+    .filter((snapshot) => isFollowUp(snapshot, facts))
+    .map(({ begunAt }) => begunAt)
+    .sort((a, b) => b - a);
+  const running = snapshots.filter(({ complete }) => complete === undefined);
+  const freeAt = Math.max(
+    times[0] === undefined ? 0 : times[0] + HOUR_MS,
+    ...running.map(({ activeAt }) => activeAt + RUNNING_MS),
+  );
+  const fourth = times[MOST_A_DAY - 1];
+  const exhaustedUntil = fourth === undefined || fourth + DAY_MS <= now ? 0 : fourth + DAY_MS;
+  return { freeAt, exhaustedUntil };
+}
+
+/** Behind a gap, up to the ones that mend it: a schedule's hourly snapshots use up nothing more. */
+function isFollowUp({ begunAt }: BegunSnapshot, { gaps, snapshots }: FollowUpFacts): boolean {
+  return gaps.some((gap) => {
+    const since = noticed(gap);
+    if (since > begunAt) return false;
+    const earlier = snapshots.filter((other) => since <= other.begunAt && other.begunAt < begunAt);
+    if (gap.tables !== undefined)
+      return gap.tables.some(({ oid }) => !earlier.some((other) => mends(other, gap, oid)));
+    return !earlier.some(({ complete }) => complete?.whole === true && complete.use.kind !== 'own-instant');
+  });
+}
+
+function noticed({ noticedAt }: GapDocument): number {
+  return Date.parse(noticedAt);
+}
+
+function distinct(tables: readonly (RelationName & { readonly oid: number })[]): RelationName[] {
+  const byOid = new Map(tables.map(({ oid, schema, name }) => [oid, { schema, name }]));
+  return [...byOid.values()];
+}
