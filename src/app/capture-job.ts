@@ -68,7 +68,8 @@ export async function captureJob(settings: Settings, run: CaptureRun): Promise<v
         program: PROGRAM,
         onEvent: (event) => {
           run.onEvent(event);
-          if (event.kind === 'snapshot-wanted' || event.kind === 'streaming') follower?.wake();
+          if (event.kind === 'snapshot-wanted') follower?.wake(event.gap);
+          if (event.kind === 'streaming') follower?.wake();
         },
         stop: run.signal,
       });

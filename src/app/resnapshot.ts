@@ -28,6 +28,7 @@ interface FollowerOptions {
 
 const LOOK_MS = 600_000;
 const RETRY_MS = 60_000;
+const EXPECTED_MS = 2000;
 const ENGINE = { engine: 'copy', format: 'text', schema: [], exclude: [], largeObjects: true } as const;
 
 /** Takes the snapshots that gaps ask for, one at a time, for as long as capture runs. `wake`: something may be wanted now. */
@@ -37,13 +38,16 @@ export class GapFollower {
   /** Attempts that may have left nothing in the repository. */
   readonly #failed: BegunSnapshot[] = [];
   #wanted = Promise.withResolvers<void>();
+  readonly #expected = new Set<string>();
   #told = '';
 
   constructor(options: FollowerOptions) {
     this.#options = options;
   }
 
-  wake(): void {
+  /** `gap`: told of before it was stored, so that a look may come too early. */
+  wake(gap?: string): void {
+    if (gap !== undefined) this.#expected.add(gap);
     this.#wanted.resolve();
   }
 
@@ -66,7 +70,8 @@ export class GapFollower {
   async #follow(): Promise<number> {
     const facts = await this.#read();
     const decision = decideFollowUp(facts);
-    if (decision.kind === 'none') return LOOK_MS;
+    for (const { id } of facts.gaps) this.#expected.delete(id);
+    if (decision.kind === 'none') return this.#expected.size > 0 ? EXPECTED_MS : LOOK_MS;
     if (decision.kind === 'take') {
       await this.#take(decision);
       return 0;
