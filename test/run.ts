@@ -18,6 +18,7 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'fault/failpoints-s3.test.ts',
     'fault/s3.test.ts',
     'fault/signed-snapshot.test.ts',
+    'fault/torture.test.ts',
     'integration/authenticity-s3.test.ts',
     'scenario/s3.test.ts',
   ],

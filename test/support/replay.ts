@@ -188,14 +188,20 @@ export async function replayInto(
 
 /** Runs one random transaction; what other sessions make fail is rolled back. */
 export async function work(connection: Connection, random: ReturnType<typeof randomness>): Promise<void> {
-  for (const statement of transaction(random)) {
+  await runOrRollBack(connection, transaction(random));
+}
+
+/** False when another session made it fail: it is rolled back. */
+export async function runOrRollBack(connection: Connection, statements: readonly string[]): Promise<boolean> {
+  for (const statement of statements) {
     try {
       await connection.execute(statement);
     } catch (error) {
       if (!(error instanceof Failure) || error.facts['sqlstate'] === undefined) throw error;
       if (/^(42|22|0A)/.test(String(error.facts['sqlstate']))) throw error;
       await connection.execute('ROLLBACK');
-      return;
+      return false;
     }
   }
+  return true;
 }

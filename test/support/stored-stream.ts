@@ -105,7 +105,8 @@ async function* transactionsIn(messages: AsyncIterable<Buffer>): AsyncGenerator<
     if (message.kind === 'insert') {
       const table = names.get(message.relation) ?? '';
       open.changes += 1;
-      (open.inserted[table] ??= []).push(message.row.value(0)?.toString('latin1') ?? '');
+      const first = message.row.columns === 0 ? undefined : message.row.value(0);
+      (open.inserted[table] ??= []).push(first?.toString('latin1') ?? '');
     }
     if (message.kind === 'commit') {
       yield { ...open, commitLsn: message.commitLsn, endLsn: message.endLsn };
