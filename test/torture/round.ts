@@ -6,12 +6,14 @@ import { formatLsn } from '../../src/model/lsn.ts';
 import type { Lsn } from '../../src/model/lsn.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { openStore } from '../../src/storage/open-store.ts';
-import { captured, committed, position } from '../support/capturing.ts';
+import { capture, captured, committed, position } from '../support/capturing.ts';
 import { faultProxy } from '../support/fault-proxy.ts';
 import { newDatabase, session, sql, stockDump } from '../support/postgres.ts';
 import { runOrRollBack } from '../support/replay.ts';
 import type { TestS3 } from '../support/s3.ts';
+import { storedStreams } from '../support/stored-stream.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
+import { until } from '../support/until.ts';
 import { SCHEMA, randomness } from '../support/workload.ts';
 import { failAtRandom, startChaos } from './chaos.ts';
 import { differences, digestOf, digestSession, insertPosition, witnessOf } from './digest.ts';
@@ -84,6 +86,8 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   await sql(url, FULL_SCHEMA);
   await tidemarkJson(['init', '--capture', '--url', url, '--repository', shaky], { env });
   const native = await NativeSubscription.create(url, await newDatabase(target), source, FULL_SCHEMA);
+  const stored = { url: `s3://${bucket}`, ...s3 };
+  await firstSnapshot(url, shaky, { env, stored });
   const faults = failAtRandom(proxy, random);
   const chaos = startChaos({
     random,
@@ -108,7 +112,6 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   const caughtUp = await tidemark(['capture', '--url', url, '--repository', shaky, ...last], { env });
   if (caughtUp.exitCode !== 0) throw new Error(`capture did not catch up: ${caughtUp.stderr}`);
   await native.drop();
-  const stored = { url: `s3://${bucket}`, ...s3 };
   const { ids, streams } = await captured(stored);
   const truly = await committed(url);
   const once = new Set(ids);
@@ -136,6 +139,21 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   };
 }
 
+/** Undisturbed, behind a heartbeat that is stored: every point of the round has something to begin from. */
+async function firstSnapshot(
+  url: string,
+  repository: string,
+  at: { readonly env: Record<string, string>; readonly stored: Parameters<typeof openStore>[0] },
+): Promise<void> {
+  const run = capture(url, repository, [], at.env);
+  await run.said('streaming');
+  await until(async () =>
+    (await storedStreams(at.stored)).some(({ runs }) => runs.some(({ heartbeats }) => heartbeats.length > 0)),
+  );
+  await tidemarkJson(['snapshot', '--url', url, '--repository', repository], { env: at.env });
+  await run.stop();
+}
+
 /** One at once, then from time to time; one that met a lock or a broken store is for the next to make good. */
 async function takeSnapshots(
   args: readonly string[],
@@ -152,17 +170,17 @@ async function takeSnapshots(
   }
 }
 
-async function witness(url: string, truth: Truth, until: number): Promise<void> {
+async function witness(url: string, truth: Truth, end: number): Promise<void> {
   await using connection = await digestSession(url);
-  while (Date.now() < until) {
+  while (Date.now() < end) {
     const seen = await witnessOf(connection);
     if (seen !== undefined) truth.witnesses.push(seen);
-    await delay(150);
+    await delay(400);
   }
 }
 
-async function lookAtNative(native: NativeSubscription, truth: Truth, until: number): Promise<void> {
-  while (Date.now() < until) {
+async function lookAtNative(native: NativeSubscription, truth: Truth, end: number): Promise<void> {
+  while (Date.now() < end) {
     await delay(700);
     const seen = await native.stopAndLook();
     if (seen !== undefined && seen.end !== truth.natives.at(-1)?.end) truth.natives.push(seen);
@@ -204,24 +222,14 @@ async function bringBack(
   const [from, to] = [await openStore(round.stored), await openStore({ url: folder.path })];
   await copyStore(from, to);
   const targets = await Targets.open(target, to, folder.path);
-  // A snapshot need not have been there, or not have been usable, when the first witnesses looked.
-  const reached = { witnesses: 0, natives: 0 };
-  for (const seen of truth.witnesses.splice(0)) {
-    const found = await orBefore(targets.visibleIn(seen));
-    if (found === undefined) continue;
-    truth.witnesses.push(seen);
-    reached.witnesses += 1;
-    compare(`visible in ${seen.upper.toString(16)}`, seen.digest, found);
-  }
-  for (const point of truth.natives.splice(0)) {
-    const found = await orBefore(targets.prefix(point.end));
-    if (found === undefined) continue;
-    truth.natives.push(point);
-    reached.natives += 1;
-    const here = Object.entries(found).filter(([name]) => !NOT_NATIVE.includes(name.replace('public.', '')));
+  for (const seen of truth.witnesses)
+    compare(`visible in ${seen.upper.toString(16)}`, seen.digest, await targets.visibleIn(seen));
+  for (const point of truth.natives) {
+    const found = Object.entries(await targets.prefix(point.end));
+    const here = found.filter(([name]) => !NOT_NATIVE.includes(name.replace('public.', '')));
     compare(`native at ${point.end.toString(16)}`, point.digest, Object.fromEntries(here));
   }
-  say(`${reached.witnesses} visible in a witness and ${reached.natives} native points brought back`);
+  say(`${targets.count} points visible in a witness, or of the native subscription, brought back`);
   const digests = targets.walk(truth.commits.map(({ before }) => before));
   for (const { before, digest } of truth.commits)
     compare(`commit before ${before.toString(16)}`, digest, (await digests.next()).value as Digest);
@@ -280,14 +288,4 @@ async function byTheProgram(
   await using connection = await digestSession(there);
   compare('a commit, by the program', middle.digest, await digestOf(connection));
   return 2;
-}
-
-/** Undefined where the point lies before the first snapshot that is of use. */
-async function orBefore(found: Promise<Digest>): Promise<Digest | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (/no snapshot is older|before|no point|can be restored/.test(String(error))) return undefined;
-    throw error;
-  }
 }
