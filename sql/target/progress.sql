@@ -3,7 +3,8 @@
 CREATE SCHEMA IF NOT EXISTS tidemark_restore;
 CREATE TABLE IF NOT EXISTS tidemark_restore.restore (
     id          text PRIMARY KEY,          -- snapshot id and what of it, so that only the same restore goes on
-    started_at  timestamptz NOT NULL DEFAULT now()
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    outcome     text                       -- what the changes made of the target, once they are applied
 );
 CREATE TABLE IF NOT EXISTS tidemark_restore.progress (
     restore     text NOT NULL REFERENCES tidemark_restore.restore,

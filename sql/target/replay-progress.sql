@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS tidemark_restore.replay (
     commit_lsn  pg_lsn NOT NULL DEFAULT '0/0',
     changes     bigint NOT NULL DEFAULT 0, -- of the transaction with that commit, when it is not whole
     whole       boolean NOT NULL DEFAULT true,
+    applied     bigint NOT NULL DEFAULT 0, -- rows changed and truncates so far
     updated_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE IF NOT EXISTS tidemark_restore.silenced (

@@ -1,6 +1,8 @@
 -- Sequences, and the columns whose rows may hold values of theirs: owners, identities, defaults that call nextval().
 SELECT n.nspname::text AS "schema", c.relname::text AS "name",
        s.seqincrement > 0                    AS "isAscending",
+       s.seqincrement::text                  AS "increment",
+       s.seqstart::text                      AS "start",
        ARRAY(SELECT DISTINCT format('(SELECT %s(%I) FROM %I.%I)', CASE WHEN s.seqincrement > 0 THEN 'max' ELSE 'min' END,
                                     a.attname, tn.nspname, t.relname)
                FROM (SELECT d.refobjid AS relation, d.refobjsubid AS column

@@ -1,14 +1,12 @@
 import { availableParallelism } from 'node:os';
 import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
-import { formatCommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
-import { formatLsn } from '../model/lsn.ts';
 import { continueToPoint } from '../recovery/continue-to-point.ts';
+import type { PointOutcome } from '../recovery/outcome.ts';
 import { planRecovery } from '../recovery/plan-recovery.ts';
 import type { RecoveryPlan } from '../recovery/plan-recovery.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
-import type { ReplayReport } from '../replay/request.ts';
 import { wantedTables } from '../restore/plan.ts';
 import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
@@ -43,21 +41,7 @@ interface JobRun extends RestoreJobOptions {
 
 export interface PointReport extends RestoreReport {
   /** How changes were applied; absent: the snapshot's own instant was the target. */
-  readonly changes?: {
-    readonly stream: string;
-    readonly applied: number;
-    /** Recorded on the way, and not applied: what they made is missing, what they dropped is there. */
-    readonly schemaChanges: number;
-    /** The end of the prefix of history that the target holds now, and what came next on the source. */
-    readonly lastApplied: ReplayedTransaction | undefined;
-    readonly firstNotApplied: ReplayedTransaction | undefined;
-  };
-}
-
-interface ReplayedTransaction {
-  readonly xid: number;
-  readonly commitLsn: string;
-  readonly commitTime: string;
+  readonly changes?: Omit<PointOutcome, 'sequences'> & { readonly stream: string };
 }
 
 /** Brings the target's point back: the newest snapshot before it, and the changes from there on. */
@@ -66,7 +50,6 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Point
     const { request, recovery } = await requestOf(settings, repository, run);
     const planned = recovery.replay;
     if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
-    let reached: (ReplayReport & { readonly schemaChanges: number }) | undefined;
     const continuation = await continueToPoint(recovery, planned, {
       source: settings.sourceName,
       repository,
@@ -74,20 +57,12 @@ export async function restoreJob(settings: Settings, run: JobRun): Promise<Point
       opener: await settings.opener(),
       wanted: wantedTables(request.manifest, request.scope),
       onProgress: (soFar) => request.onEvent({ kind: 'changes', ...soFar }),
-      onReached: (report) => (reached = report),
       signal: run.signal,
     });
-    const report = await restoreSnapshot({ ...request, continuation });
-    const last = transactionFacts(reached?.lastApplied);
-    const next = transactionFacts(reached?.firstNotApplied);
-    const changes = {
-      stream: planned.stream,
-      applied: reached?.changes ?? 0,
-      schemaChanges: reached?.schemaChanges ?? 0,
-      lastApplied: last,
-      firstNotApplied: next,
-    };
-    return { ...report, changes };
+    const { outcome, ...report } = await restoreSnapshot({ ...request, continuation });
+    if (outcome === undefined) return report;
+    const { sequences: _, ...changes } = JSON.parse(outcome) as PointOutcome;
+    return { ...report, changes: { stream: planned.stream, ...changes } };
   });
 }
 
@@ -139,12 +114,6 @@ async function requestOf(
     signal: run.signal,
   };
   return { request, recovery };
-}
-
-function transactionFacts(transaction: ReplayReport['lastApplied']): ReplayedTransaction | undefined {
-  if (transaction === undefined) return undefined;
-  const { xid, commitLsn, commitTime } = transaction;
-  return { xid, commitLsn: formatLsn(commitLsn), commitTime: formatCommitTime(commitTime) };
 }
 
 function scopeOf(run: JobRun): RestoreScope {

@@ -38,24 +38,29 @@ export class Heartbeat {
 
   /** One transaction, durable here but waiting for no standby. `publications`: what they were just found to be. */
   async beat(session: Connection, now: number, publications: readonly string[]): Promise<void> {
-    const sequences =
-      now - this.#sampledAt >= SEQUENCES_MS ? await this.#changedSequences(session) : undefined;
+    const isSample = now - this.#sampledAt >= SEQUENCES_MS;
     const nonce = randomBytes(16).toString('hex');
-    await answerInTime(
-      session,
-      this.#write(session, nonce, { publications, ...(sequences && { sequences }) }),
-    );
+    const changed = await answerInTime(session, this.#write(session, nonce, { publications, isSample }));
     this.#beatAt = now;
-    if (sequences !== undefined) this.#sampledAt = now;
+    if (isSample) this.#sampledAt = now;
+    // Not before it has committed: what is lost is told again.
+    for (const [name, value] of changed) this.#sequences.set(name, value);
     await failpoint('capture.beat-committed');
   }
 
-  async #write(session: Connection, nonce: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+  /** The sequences that it tells of. */
+  async #write(
+    session: Connection,
+    nonce: string,
+    what: { readonly publications: readonly string[]; readonly isSample: boolean },
+  ): Promise<ReadonlyMap<string, string>> {
     await session.execute('BEGIN; SET LOCAL synchronous_commit = local');
     // In this order: any transaction with a later xid commits behind this position (REPLICATION C3).
     const [before] = await session.query<{ position: string }>(
       'SELECT pg_current_wal_insert_lsn()::text AS "position"',
     );
+    // Behind the position: no transaction that committed before it took a number that is not seen here.
+    const changed = what.isSample ? await this.#changedSequences(session) : new Map<string, string>();
     const [mine] = await session.query<{ xid: string; at: string }>(
       `SELECT pg_current_xact_id()::text AS "xid",
               (extract(epoch FROM clock_timestamp() - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::int8::text AS "at"`,
@@ -65,24 +70,22 @@ export class Heartbeat {
       throw new Failure('source.error', 'the server answered no position');
     const xid = BigInt(mine.xid);
     this.#beats.expect(nonce, { position, xid, at: BigInt(mine.at) });
+    const { publications } = what;
+    const facts = { publications, ...(what.isSample && { sequences: Object.fromEntries(changed) }) };
     await session.query(`SELECT pg_logical_emit_message(true, 'tidemark:heartbeat', $1::text)`, [
       heartbeatMessage(nonce, { ...facts, xid: mine.xid }),
     ]);
     await failpoint('capture.beat-uncommitted');
     await session.commit();
     this.#ownXid = xid;
+    return changed;
   }
 
-  async #changedSequences(session: Connection): Promise<Record<string, string>> {
+  async #changedSequences(session: Connection): Promise<Map<string, string>> {
     const found = await session.query<{ schema: string; name: string; value: string }>(
       sqlFile('introspect/sequences'),
     );
-    const changed: Record<string, string> = {};
-    for (const { value, ...relation } of found) {
-      const name = displayRelation(relation);
-      if (this.#sequences.get(name) !== value) changed[name] = value;
-      this.#sequences.set(name, value);
-    }
-    return changed;
+    const named = found.map(({ value, ...relation }) => [displayRelation(relation), value] as const);
+    return new Map(named.filter(([name, value]) => this.#sequences.get(name) !== value));
   }
 }

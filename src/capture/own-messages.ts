@@ -152,9 +152,9 @@ export class OwnMessages {
   }
 }
 
-/** What is written, and what is looked for when it comes back. */
+/** What is written, and what is looked for when it comes back. Version 2: sequences are read behind its position. */
 export function heartbeatMessage(nonce: string, facts: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify({ version: 1, nonce, ...facts });
+  return JSON.stringify({ version: 2, nonce, ...facts });
 }
 
 /** A message that counts: digest, newline, JSON (see `signedBody`). `facts` must have the `xid` of its transaction. */

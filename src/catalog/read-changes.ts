@@ -2,6 +2,7 @@ import type { Opener } from '../archive/age.ts';
 import type { StoredRecord } from '../archive/record.ts';
 import { transactionsName } from '../archive/run-document.ts';
 import { readPart, readSegment, recordsOf } from '../archive/segment-reader.ts';
+import type { RunFacts } from '../archive/stream-documents.ts';
 import type { Stretch } from '../archive/stream-names.ts';
 import { keys } from './keys.ts';
 import type { Repository } from './repository.ts';
@@ -21,6 +22,8 @@ export async function* readChanges(
     readonly segments: readonly (Stretch & { readonly key: string })[];
     readonly opener: Opener | undefined;
     readonly signal: AbortSignal;
+    /** Before the records of a run. */
+    readonly onRun?: (facts: RunFacts) => void;
     /** Stored bytes that were read. */
     readonly onSegment?: (segment: Stretch & { readonly key: string }) => void;
   },
@@ -30,6 +33,7 @@ export async function* readChanges(
   for (const segment of what.segments) {
     const expected = { from: segment.from, to: segment.to, stream: at.stream };
     for await (const run of readSegment(await store.get(segment.key, { signal }), expected)) {
+      what.onRun?.(run.facts);
       for (const listed of run.facts.parts) {
         const body = await store.get(keys.streamObject(at.source, at.stream, listed.name), { signal });
         yield* inGroups(readPart(body, listed, { stream: at.stream, opener }));

@@ -2,10 +2,12 @@ import type { Opener } from '../archive/age.ts';
 import type { StreamDocument } from '../archive/stream-documents.ts';
 import { readChanges } from '../catalog/read-changes.ts';
 import type { Repository } from '../catalog/repository.ts';
-import { readStream } from '../catalog/streams.ts';
+import { StreamView } from '../catalog/stream-view.ts';
 import { Failure } from '../model/failure.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import { formatLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
+import { applies } from '../model/xid.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { replay } from '../replay/replay.ts';
 import type { ReplayReport } from '../replay/request.ts';
@@ -13,8 +15,14 @@ import { advanceSequences } from '../replay/sequences.ts';
 import { openReplaySession } from '../replay/session.ts';
 import type { StreamEncoding } from '../replay/session.ts';
 import type { Continuation } from '../restore/request.ts';
+import { transactionFacts, usedNumbers } from './outcome.ts';
+import type { PointOutcome } from './outcome.ts';
 import type { RecoveryPlan } from './plan-recovery.ts';
+import { sampleBehind } from './sample-behind.ts';
+import { HEARTBEAT_PREFIX, SequenceSamples } from './sequence-samples.ts';
 import { formatRecoveryTarget } from './target.ts';
+
+const DDL_PREFIX = 'tidemark:ddl';
 
 type PlannedReplay = NonNullable<RecoveryPlan['replay']>;
 
@@ -27,8 +35,6 @@ interface ContinueOptions {
   /** Tables that come back. */
   readonly wanted: (relation: RelationName) => boolean;
   readonly onProgress: (progress: ReplayedSoFar) => void;
-  /** Called once, when the point is reached. Schema changes on the way were not applied. */
-  readonly onReached: (report: ReplayReport & { readonly schemaChanges: number }) => void;
 }
 
 interface ReplayedSoFar {
@@ -49,7 +55,9 @@ export async function continueToPoint(
 ): Promise<Continuation> {
   refuseReplaced(planned);
   const { source, repository } = options;
-  const { document } = await readStream(repository, { source, stream: planned.stream }, options);
+  const at = { source, stream: planned.stream };
+  const view = await StreamView.open(repository, at, options);
+  const { document } = view;
   return {
     id: `${planned.stream} ${formatRecoveryTarget(plan.target)}${'exclusive' in plan.target && plan.target.exclusive ? ' exclusive' : ''}`,
     run: async ({ id, isFinished, signal }) => {
@@ -63,22 +71,20 @@ export async function continueToPoint(
       const { stop, reach, base } = planned;
       const { wanted } = options;
       let schemaChanges = 0;
+      const samples = new SequenceSamples();
       const report = await replay(session, {
-        definitions: (event) => {
-          if (event.kind === 'message') schemaChanges += 1;
-          return Promise.resolve();
+        onMessage: ({ prefix, content }, transaction) => {
+          if (prefix === HEARTBEAT_PREFIX) samples.message(content, transaction.xid);
+          if (prefix === DDL_PREFIX && applies(transaction, base.use.tie)) schemaChanges += 1;
         },
         id,
-        records: readChanges(
-          repository,
-          { source, stream: planned.stream },
-          {
-            segments: planned.reading.segments,
-            opener: options.opener,
-            signal,
-            onSegment: (one) => count.read(one.key),
-          },
-        ),
+        records: readChanges(repository, at, {
+          segments: planned.reading.segments,
+          opener: options.opener,
+          signal,
+          onRun: samples.run.bind(samples),
+          onSegment: (one) => count.read(one.key),
+        }),
         stop,
         reach: { position: reach.to, time: reach.latestCommitTime },
         tie: base.use.tie,
@@ -86,11 +92,47 @@ export async function continueToPoint(
         signal,
         onProgress: ({ changes }) => count.applied(changes),
       });
-      options.onReached({ ...report, schemaChanges });
+      const outcome: PointOutcome = {
+        applied: report.changesInAll,
+        schemaChanges,
+        lastApplied: transactionFacts(report.lastApplied),
+        firstNotApplied: transactionFacts(report.firstNotApplied),
+        ...(await sequencesAt(report, {
+          view,
+          samples,
+          upper: base.use.upper,
+          opener: options.opener,
+          signal,
+        })),
+      };
+      return JSON.stringify(outcome);
     },
-    advanceSequences: async (connection) => {
-      await advanceSequences(connection, []);
+    advanceSequences: async (connection, outcome) => {
+      await advanceSequences(connection, usedNumbers(JSON.parse(outcome) as PointOutcome));
     },
+  };
+}
+
+/** A snapshot's sequences were read behind its `upper`: without a change since then, they are known. */
+async function sequencesAt(
+  { lastChanged }: ReplayReport,
+  from: {
+    readonly view: StreamView;
+    readonly samples: SequenceSamples;
+    readonly upper: Lsn;
+    readonly opener: Opener | undefined;
+    readonly signal: AbortSignal;
+  },
+): Promise<Pick<PointOutcome, 'sequences' | 'sequencesKnown'>> {
+  const { samples, upper } = from;
+  const isKnown = (): boolean =>
+    lastChanged === undefined ||
+    lastChanged.commitLsn < upper ||
+    lastChanged.commitLsn < (samples.knownAt ?? 0n);
+  if (lastChanged !== undefined && !isKnown()) await sampleBehind(from.view, lastChanged.commitLsn, from);
+  return {
+    sequences: [...samples.samples].map(([name, { least, most }]) => [name, least, most]),
+    sequencesKnown: isKnown(),
   };
 }
 

@@ -9,6 +9,8 @@ export interface ReplayPosition {
   readonly commitLsn: Lsn;
   readonly changes: number;
   readonly whole: boolean;
+  /** Rows changed and truncates so far, by all runs. */
+  readonly applied: number;
 }
 
 const LOCK = "hashtextextended('tidemark replay ' || $1, 0)";
@@ -34,15 +36,16 @@ export class ReplayProgress implements AsyncDisposable {
     await connection.query('INSERT INTO tidemark_restore.replay (id) VALUES ($1) ON CONFLICT DO NOTHING', [
       id,
     ]);
-    const [row] = await connection.query<{ lsn: string; changes: string; whole: boolean }>(
-      'SELECT commit_lsn::text AS "lsn", changes::text AS "changes", whole AS "whole" FROM tidemark_restore.replay WHERE id = $1',
+    const [row] = await connection.query<{ lsn: string; changes: string; whole: boolean; applied: string }>(
+      'SELECT commit_lsn::text AS "lsn", changes::text AS "changes", whole AS "whole", applied::text AS "applied" FROM tidemark_restore.replay WHERE id = $1',
       [id],
     );
     const commitLsn = parseLsn(row?.lsn ?? '');
     if (row === undefined || commitLsn === undefined)
       throw new Failure('target.error', 'the target does not keep the progress of the replay');
-    const position = { commitLsn, changes: Number(row.changes), whole: row.whole };
-    return new ReplayProgress(connection, id, position);
+    const { whole } = row;
+    const counts = { changes: Number(row.changes), applied: Number(row.applied) };
+    return new ReplayProgress(connection, id, { commitLsn, whole, ...counts });
   }
 
   /** As committed. */
@@ -54,7 +57,7 @@ export class ReplayProgress implements AsyncDisposable {
   async commit(position: ReplayPosition): Promise<void> {
     const before = this.#position;
     const moved = await this.#connection.change(
-      `UPDATE tidemark_restore.replay SET commit_lsn = $2::pg_lsn, changes = $3::bigint, whole = $4::bool, updated_at = now()
+      `UPDATE tidemark_restore.replay SET commit_lsn = $2::pg_lsn, changes = $3::bigint, whole = $4::bool, applied = $8::bigint, updated_at = now()
         WHERE id = $1 AND commit_lsn = $5::pg_lsn AND changes = $6::bigint AND whole = $7::bool`,
       [
         this.#id,
@@ -64,6 +67,7 @@ export class ReplayProgress implements AsyncDisposable {
         formatLsn(before.commitLsn),
         before.changes,
         before.whole,
+        position.applied,
       ],
     );
     if (moved !== 1) {

@@ -48,12 +48,14 @@ class Replay {
   /** Rows, truncates and messages of the open transaction so far, and how many of them an earlier run has done. */
   #place = 0;
   #done = 0;
+  #messages = 0;
   #marks: string[] = [];
   #isWanted = false;
   #met = false;
   #changes = 0;
   #reported = 0;
   #lastApplied: SourceTransaction | undefined;
+  #lastChanged: SourceTransaction | undefined;
   #firstNotApplied: SourceTransaction | undefined;
 
   constructor(session: ReplaySession, request: ReplayRequest, progress: ReplayProgress) {
@@ -76,8 +78,10 @@ class Replay {
     await this.#commit({ whole: true });
     return {
       lastApplied: this.#lastApplied,
+      lastChanged: this.#lastChanged,
       firstNotApplied: this.#firstNotApplied,
       changes: this.#changes,
+      changesInAll: this.#progress.position.applied,
       continued,
     };
   }
@@ -128,6 +132,7 @@ class Replay {
       return true;
     }
     this.#place = 0;
+    this.#messages = 0;
     this.#marks = [];
     const isDone =
       transaction.commitLsn < position.commitLsn ||
@@ -213,8 +218,10 @@ class Replay {
 
   async #message(message: Buffer): Promise<void> {
     this.#place += 1;
+    this.#messages += 1;
     const decoded = decodeMessage(message, 'storage');
     if (decoded.kind !== 'message' || !decoded.transactional) return;
+    this.#request.onMessage?.(decoded, this.#transaction);
     if (decoded.prefix === MARK_PREFIX) this.#marks.push(decoded.content.toString('utf8'));
     if (decoded.prefix !== DDL_PREFIX || !this.#isWanted || this.#place <= this.#done) return;
     if (!applies(this.#transaction, this.#request.tie)) return;
@@ -228,6 +235,7 @@ class Replay {
   async #committed(): Promise<void> {
     const transaction = this.#transaction;
     this.#lastApplied = transaction;
+    if (this.#place > this.#messages) this.#lastChanged = transaction;
     this.#met = stopsAfter(this.#request.stop, transaction, this.#marks);
     if (this.#writer.isFull) await this.#commit({ whole: true });
   }
@@ -237,7 +245,12 @@ class Replay {
     if (transaction === undefined) return;
     const { position } = this.#progress;
     if (transaction.commitLsn < position.commitLsn) return;
-    await this.#writer.commit({ commitLsn: transaction.commitLsn, changes: whole ? 0 : this.#place, whole });
+    await this.#writer.commit({
+      commitLsn: transaction.commitLsn,
+      changes: whole ? 0 : this.#place,
+      whole,
+      applied: position.applied + this.#changes - this.#reported,
+    });
     this.#request.onProgress?.({ transaction, changes: this.#changes - this.#reported });
     this.#reported = this.#changes;
   }

@@ -47,6 +47,11 @@ export interface ReplayRequest {
   /** Narrows further which transactions are applied: those that a later snapshot sees, or does not see. */
   readonly only?: (transaction: SourceTransaction) => boolean;
   readonly definitions?: DefinitionsCallback;
+  /** Each transactional logical message of the input, also of what an earlier run has done. Its content is a view. */
+  readonly onMessage?: (
+    message: { readonly prefix: string; readonly content: Buffer },
+    transaction: SourceTransaction,
+  ) => void;
   readonly limits?: Partial<ReplayLimits>;
   readonly signal: AbortSignal;
   /** After each transaction on the target. */
@@ -59,10 +64,14 @@ export interface ReplayRequest {
 export interface ReplayReport {
   /** The end of the prefix of history that the target holds now. */
   readonly lastApplied: SourceTransaction | undefined;
+  /** The last one that has rows or truncates, of whatever table: the others move no data. */
+  readonly lastChanged: SourceTransaction | undefined;
   /** What the input had next, when the target was met before its end. */
   readonly firstNotApplied: SourceTransaction | undefined;
   /** Made by this run: rows inserted, updated and deleted, and truncates. */
   readonly changes: number;
+  /** By this run and those before it. */
+  readonly changesInAll: number;
   /** Went on where an earlier run had stopped. */
   readonly continued: boolean;
 }

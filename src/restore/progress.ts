@@ -13,10 +13,12 @@ const PROGRESS_SCHEMA = 'tidemark_restore';
 export class RestoreProgress {
   readonly id: string;
   readonly #done: Set<string>;
+  #outcome: string | undefined;
 
-  private constructor(id: string, done: Set<string>) {
+  private constructor(id: string, done: Set<string>, outcome: string | undefined) {
     this.id = id;
     this.#done = done;
+    this.#outcome = outcome;
   }
 
   /** Which restore the target is in the middle of, if any. */
@@ -40,7 +42,11 @@ export class RestoreProgress {
       `SELECT item FROM ${PROGRESS_SCHEMA}.progress WHERE restore = $1`,
       [id],
     );
-    return new RestoreProgress(id, new Set(rows.map((row) => row.item)));
+    const [kept] = await connection.query<{ outcome: string | null }>(
+      `SELECT outcome FROM ${PROGRESS_SCHEMA}.restore WHERE id = $1`,
+      [id],
+    );
+    return new RestoreProgress(id, new Set(rows.map((row) => row.item)), kept?.outcome ?? undefined);
   }
 
   static async remove(connection: Connection): Promise<void> {
@@ -53,6 +59,25 @@ export class RestoreProgress {
 
   has(item: string): boolean {
     return this.#done.has(item);
+  }
+
+  /** What a step has answered that is not done again. */
+  get outcome(): string | undefined {
+    return this.#outcome;
+  }
+
+  /** Records a step as done, and what it has answered. */
+  async keepOutcome(
+    connection: Connection,
+    done: { readonly item: string; readonly outcome: string },
+  ): Promise<void> {
+    await connection.query(
+      `WITH kept AS (UPDATE ${PROGRESS_SCHEMA}.restore SET outcome = $3 WHERE id = $1)
+       INSERT INTO ${PROGRESS_SCHEMA}.progress (restore, item) VALUES ($1, $2)`,
+      [this.id, done.item, done.outcome],
+    );
+    this.#outcome = done.outcome;
+    this.committed([done.item]);
   }
 
   /** SQL that records items as done, for the transaction that does them. Items are ours: words and numbers. */

@@ -13,15 +13,16 @@ export interface Continuation {
   readonly id: string;
   /**
    * Applies them. Tables have their rows, keys and unique constraints; foreign keys and triggers come afterwards. Of
-   * engine pg_dump everything is there already, so `isFinished` asks for a session in which they rest.
+   * engine pg_dump everything is there already, so `isFinished` asks for a session in which they rest. What it answers
+   * is kept with the progress: a restore that goes on has it, too.
    */
   run(restore: {
     readonly id: string;
     readonly isFinished: boolean;
     readonly signal: AbortSignal;
-  }): Promise<void>;
-  /** Moves sequences behind what the changes used. */
-  advanceSequences(connection: Connection): Promise<void>;
+  }): Promise<string>;
+  /** Moves sequences behind what the changes used. `outcome`: what `run` has answered. */
+  advanceSequences(connection: Connection, outcome: string): Promise<void>;
 }
 
 export interface RestoreRequest {
@@ -90,6 +91,8 @@ export interface RestoreReport {
   readonly milliseconds: number;
   /** What was not brought back, or only in part: coverage of the snapshot and entries left out. */
   readonly notes: readonly string[];
+  /** What the continuation has answered, in this run or an earlier one. */
+  readonly outcome?: string;
 }
 
 /** Rows into tables that exist: nothing is made, and one transaction does it. */

@@ -100,9 +100,9 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   // Not again once triggers may be there: a later `latest` would fire them.
   if (continuation !== undefined && !progress.has(CHANGES)) {
     const restore = { id: progress.id, isFinished: false, signal: request.signal };
-    await phases.run('changes', 1, () => continuation.run(restore));
-    await first.execute(progress.record([CHANGES]));
-    progress.committed([CHANGES]);
+    await phases.run('changes', 1, async () => {
+      await progress.keepOutcome(first, { item: CHANGES, outcome: await continuation.run(restore) });
+    });
   }
   await phases.run('post-data', plan.postData.length - early.length, async () => {
     const options = entryOptions(request, progress);
@@ -113,7 +113,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   });
   await phases.run('sequences', plan.sequences.length, async () => {
     await setSequences(first, plan.sequences);
-    await continuation?.advanceSequences(first);
+    await continuation?.advanceSequences(first, progress.outcome ?? '');
   });
   await phases.run('materialized views', plan.materializedViews.length, () =>
     refreshMaterializedViews(first, plan.materializedViews),
@@ -130,7 +130,8 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   await failpoint('restore.durable');
   await RestoreProgress.remove(first);
   await failpoint('restore.progress-removed');
-  return reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, started);
+  const report = reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, started);
+  return { ...report, ...(progress.outcome !== undefined && { outcome: progress.outcome }) };
 }
 
 const CHANGES = 'phase:changes';
@@ -194,13 +195,14 @@ async function runDump(
   await restoreDump(request, { plan, targetMajor });
   await failpoint('restore.dump-restored');
   const { continuation, signal } = request;
+  let outcome: string | undefined;
   if (request.scope.part !== 'schema-only') {
     // All of a dump brings its own positions; of a part, they are not in pg_restore's selection.
     if (!isWhole(request)) await setSequences(first, plan.sequences);
     if (continuation !== undefined) {
       request.onEvent({ kind: 'phase', phase: 'changes', items: 1 });
-      await continuation.run({ id: restoreId(request), isFinished: true, signal });
-      await continuation.advanceSequences(first);
+      outcome = await continuation.run({ id: restoreId(request), isFinished: true, signal });
+      await continuation.advanceSequences(first, outcome);
     }
     request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
     await analyze(connections, plan.tables, request.signal);
@@ -209,7 +211,8 @@ async function runDump(
   }
   const notes = await applyDatabaseStatements(first, plan.database);
   await RestoreProgress.remove(first);
-  return reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, work.started);
+  const report = reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, work.started);
+  return { ...report, ...(outcome !== undefined && { outcome }) };
 }
 
 async function restoreInPlace(
@@ -325,6 +328,7 @@ function reportOf(request: RestoreRequest, plan: RestorePlan, started: number): 
 const AFTER: Readonly<Partial<Record<RestorePhase, Failpoint>>> = {
   'pre-data': 'restore.after-pre-data',
   data: 'restore.after-data',
+  changes: 'restore.after-changes',
   'post-data': 'restore.after-post-data',
   sequences: 'restore.after-sequences',
   'materialized views': 'restore.after-views',

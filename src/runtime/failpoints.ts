@@ -35,6 +35,7 @@ export const FAILPOINTS = [
   'restore.rows-committed',
   'restore.entry-made',
   'restore.after-data',
+  'restore.after-changes',
   'restore.large-objects-unrecorded',
   'restore.large-objects-committed',
   'restore.after-post-data',

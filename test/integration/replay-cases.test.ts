@@ -367,15 +367,17 @@ test('I 35, I 39: broken foreign keys are counted, sequences stand behind rows a
     ],
     unchecked: [],
   });
-  const sample = (name: string, lastValue: string, isCalled = true) => ({
-    schema: 'public',
-    name,
-    lastValue,
-    isCalled,
-  });
-  const samples = [sample('s1_id_seq', '12'), sample('s2_id_seq', '-90'), sample('s3_id_seq', '1', false)];
-  expect(await advanceSequences(connection, samples)).toEqual(['public.s1_id_seq', 'public.s2_id_seq']);
-  expect(await advanceSequences(connection, samples)).toEqual([]);
+  const at = (least: string, most = least) => ({ least, most });
+  const samples = new Map([
+    ['public.s1_id_seq', at('3', '12')],
+    ['public.s2_id_seq', at('-90', '-1')],
+    ['public.gone', at('1')],
+  ]);
+  expect(await advanceSequences(connection, { samples, margin: 0 })).toEqual([
+    'public.s1_id_seq',
+    'public.s2_id_seq',
+  ]);
+  expect(await advanceSequences(connection, { samples, margin: 0 })).toEqual([]);
   await connection.execute(
     'INSERT INTO s1 DEFAULT VALUES; INSERT INTO s2 DEFAULT VALUES; INSERT INTO s3 DEFAULT VALUES',
   );
@@ -384,6 +386,35 @@ test('I 35, I 39: broken foreign keys are counted, sequences stand behind rows a
     ['(-7)', '(-91)'],
     ['(1)'],
   ]);
+});
+
+test('I 39: what a sequence may have done unseen is passed, both ways, without using it up', async () => {
+  const url = await newDatabase(server);
+  await sql(
+    url,
+    `CREATE SEQUENCE up INCREMENT 5; CREATE SEQUENCE down INCREMENT -2; CREATE SEQUENCE fresh START 70;
+     CREATE SEQUENCE small AS smallint; SELECT setval('small', 32700); CREATE SEQUENCE over MAXVALUE 40; SELECT setval('over', 40);
+     CREATE SEQUENCE wide; SELECT setval('wide', 9223372036854775000); CREATE TABLE t (id serial)`,
+  );
+  await using connection = await session(url);
+  const samples = new Map([
+    ['public.up', { least: '20', most: '100' }],
+    ['public.down', { least: '-300', most: '-10' }],
+  ]);
+  await advanceSequences(connection, { samples, margin: 1000 });
+  const values = await rows<{ n: string; v: string }>(
+    url,
+    `SELECT sequencename AS n, last_value::text AS v FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1`,
+  );
+  expect(Object.fromEntries(values.map(({ n, v }) => [n, v]))).toEqual({
+    down: '-2300',
+    fresh: '1070',
+    over: '40',
+    small: '32700',
+    t_id_seq: null,
+    up: '5100',
+    wide: '9223372036854775008',
+  });
 });
 
 test('keys whose types bring their own operators, in schemas that no path has; keys over time', async () => {

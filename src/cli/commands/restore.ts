@@ -130,6 +130,11 @@ function changesLines({ changes }: PointReport): string[] {
       : [
           `  NOT APPLIED: ${formatCount(changes.schemaChanges)} schema change(s) since the snapshot; what they made is missing, what they dropped is there`,
         ]),
+    ...(changes.sequencesKnown
+      ? []
+      : [
+          '  sequences may have moved unseen before the point: they were put further, so numbers are left out',
+        ]),
     ...(last === undefined ? [] : [`  the last transaction that it holds: ${where(last)}`]),
     ...(next === undefined ? [] : [`  the first one that it does not: ${where(next)}`]),
   ];
