@@ -96,7 +96,6 @@ export class Targets {
       opener: undefined,
       wanted: () => true,
       onProgress: () => undefined,
-      onReached: () => undefined,
       signal,
     });
     await continuation.run({ id: 'torture', isFinished: false, signal });
