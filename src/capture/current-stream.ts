@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { GapDocument, StreamDocument } from '../archive/stream-documents.ts';
-import { newId } from '../catalog/ids.ts';
+import { newId, newIdAfter } from '../catalog/ids.ts';
 import { publishGap, publishStream } from '../catalog/publish-stream.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { streamTip } from '../catalog/stream-tip.ts';
@@ -58,12 +58,14 @@ export async function beginStream(
   options: CallOptions,
 ): Promise<void> {
   const { start, clock, ...known } = facts;
+  // `currentStream` takes the last one for the newest.
+  const ids = await listStreams(where.repository, { source: where.source, ...options });
   await publishStream(
     where.repository,
     {
       formatVersion: FORMAT_VERSION,
       kind: 'tidemark-stream',
-      id: newId(clock),
+      id: newIdAfter(clock, ids.at(-1)),
       source: where.source,
       repositoryId: where.repository.document.repositoryId,
       startedAt: clock.toISOString(),

@@ -12,6 +12,20 @@ export function newId(serverClock: Date): string {
   return `${time}-${randomCharacters(6)}`;
 }
 
+/**
+ * An id that sorts behind `last`. Where order decides what counts, the clock alone is not enough: two ids may be of one
+ * second, and a clock may be set back.
+ */
+export function newIdAfter(serverClock: Date, last: string | undefined): string {
+  const id = newId(serverClock);
+  if (last === undefined || id > last) return id;
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(last) ?? [];
+  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(time)) throw new Failure('integrity.format', `not an id: ${JSON.stringify(last)}`);
+  return newId(new Date(time + 1000));
+}
+
 export function randomCharacters(count: number): string {
   return Array.from({ length: count }, () => ALPHABET.charAt(randomInt(ALPHABET.length))).join('');
 }

@@ -126,8 +126,25 @@ async function* recordsIn(stream: StoredStream): AsyncGenerator<Iterable<StoredR
   }
 }
 
-/** Holds a snapshot open, copies it with the stock tools, and says how it ties to the stream. */
+/**
+ * Holds a snapshot open, copies it with the stock tools, and says how it ties to the stream. Writers that truncate may
+ * deadlock with pg_dump's locks, before anything is in the target: then it is taken once more.
+ */
 export async function copyBase(
+  source: string,
+  target: string,
+  options: { readonly serverMajor: number; readonly scanFrom: Lsn },
+): Promise<ReplayTie> {
+  for (;;) {
+    try {
+      return await copyHeld(source, target, options);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('deadlock detected'))) throw error;
+    }
+  }
+}
+
+async function copyHeld(
   source: string,
   target: string,
   options: { readonly serverMajor: number; readonly scanFrom: Lsn },

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
 import { startFakeVault } from './fake-vault.ts';
-import { freePort } from './ports.ts';
+import { freePortPair } from './ports.ts';
 
 const ROOT = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
 const RUN = fileURLToPath(new URL('../../docker/testbed/s3-run.sh', import.meta.url));
@@ -36,7 +36,20 @@ export async function startS3(): Promise<TestS3> {
   }
   if (!existsSync(`${ROOT}/.complete`))
     throw new Error('no S3 server: run sh docker/setup.sh test, or set TIDEMARK_TEST_S3');
-  const [port, monitor] = [await freePort(), await freePort()];
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await startCeph();
+    } catch (error) {
+      if (tries === 3) throw error;
+    }
+  }
+}
+
+/** Longer than any start takes; one that comes to nothing, as when somebody else took its port, waits forever. */
+const START_MS = 45_000;
+
+async function startCeph(): Promise<TestS3> {
+  const [port, monitor] = [await freePortPair(), await freePortPair()];
   const keys = { accessKeyId: 'test', secretAccessKey: randomBytes(12).toString('hex') };
   const vault = await startFakeVault();
   const server = execa(RUN, [ROOT], {
@@ -53,25 +66,32 @@ export async function startS3(): Promise<TestS3> {
     reject: false,
     buffer: false,
   });
+  const stop = async (): Promise<void> => {
+    server.kill('SIGKILL');
+    await server;
+    await vault[Symbol.asyncDispose]();
+  };
   const lines = createInterface({ input: server.stdout });
   const said: string[] = [];
-  await new Promise<void>((resolve, reject) => {
-    lines.on('line', (line) => {
-      said.push(line);
-      if (line === 'S3 ready') resolve();
-    });
-    lines.on('close', () => reject(new Error(`the S3 server did not start: ${said.slice(-10).join('\n')}`)));
+  const ready = Promise.withResolvers<void>();
+  lines.on('line', (line) => {
+    said.push(line);
+    if (line === 'S3 ready') ready.resolve();
   });
-  return handle({
-    endpoint: `http://127.0.0.1:${port}`,
-    ...keys,
-    roleArn: 'arn:aws:iam:::role/backup',
-    stop: async () => {
-      server.kill('SIGKILL');
-      await server;
-      await vault[Symbol.asyncDispose]();
-    },
-  });
+  const failed = (): void =>
+    ready.reject(new Error(`the S3 server did not start: ${said.slice(-10).join('\n')}`));
+  lines.on('close', failed);
+  const timer = setTimeout(failed, START_MS);
+  try {
+    await ready.promise;
+  } catch (error) {
+    await stop();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  const roleArn = 'arn:aws:iam:::role/backup';
+  return handle({ endpoint: `http://127.0.0.1:${port}`, ...keys, roleArn, stop });
 }
 
 let buckets = 0;
