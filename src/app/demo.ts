@@ -167,7 +167,8 @@ async function startCapture(run: DemoRun): Promise<AsyncDisposable & { readonly 
     failed,
     [Symbol.asyncDispose]: async () => {
       stop.abort();
-      await ended;
+      // How it failed is `failed`'s to say, once.
+      await ended.catch(() => undefined);
     },
   };
 }

@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { decideFollowUp } from '../capture/follow-up.ts';
 import type { BegunSnapshot, FollowUp, FollowUpFacts } from '../capture/follow-up.ts';
 import type { Manifest } from '../archive/manifest.ts';
+import { timeOfId } from '../catalog/ids.ts';
 import { readManifest, listSnapshotFolders } from '../catalog/snapshots.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
@@ -135,7 +137,7 @@ export class GapFollower {
     for (const folder of await listSnapshotFolders(repository, options)) {
       const manifest = folder.complete ? await this.#manifest(folder.id) : undefined;
       snapshots.push({
-        begunAt: timeOf(folder.id),
+        begunAt: timeOfId(folder.id),
         activeAt: folder.modified.getTime(),
         complete: manifest && {
           whole: this.#isWhole(manifest),
@@ -174,16 +176,10 @@ export class GapFollower {
   }
 }
 
-/** When it was begun: `20261123T100159Z-7f3k2m`. */
-function timeOf(id: string): number {
-  return Date.parse(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-.*$/, '$1-$2-$3T$4:$5:$6Z'));
-}
-
+/** Until the time is over, something is wanted, or the signal. */
 async function rest(milliseconds: number, woken: Promise<void>, signal: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  const timer = setTimeout(over.resolve, milliseconds);
-  signal.addEventListener('abort', () => over.resolve(), { once: true });
-  if (signal.aborted) over.resolve();
-  await Promise.race([over.promise, woken]);
-  clearTimeout(timer);
+  const over = new AbortController();
+  const ended = AbortSignal.any([signal, over.signal]);
+  await Promise.race([pause(milliseconds, undefined, { signal: ended }).catch(() => undefined), woken]);
+  over.abort();
 }

@@ -19,11 +19,14 @@ export function newId(serverClock: Date): string {
 export function newIdAfter(serverClock: Date, last: string | undefined): string {
   const id = newId(serverClock);
   if (last === undefined || id > last) return id;
-  const [, year, month, day, hour, minute, second] =
-    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-/.exec(last) ?? [];
-  const time = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  if (Number.isNaN(time)) throw new Failure('integrity.format', `not an id: ${JSON.stringify(last)}`);
-  return newId(new Date(time + 1000));
+  return newId(new Date(timeOfId(last) + 1000));
+}
+
+/** What an id says of when it was made: milliseconds of the epoch, to a second. Fails with `integrity.format`. */
+export function timeOfId(id: string): number {
+  const time = Date.parse(id.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-.*$/, '$1-$2-$3T$4:$5:$6Z'));
+  if (Number.isNaN(time)) throw new Failure('integrity.format', `not an id: ${JSON.stringify(id)}`);
+  return time;
 }
 
 export function randomCharacters(count: number): string {

@@ -1,7 +1,8 @@
 import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { absentDatabase, sampleDatabase, testServer } from '../support/postgres.ts';
+import { position } from '../support/capturing.ts';
+import { absentDatabase, newDatabase, sampleDatabase, sql, testServer } from '../support/postgres.ts';
 import { SIGN, VERIFY, shell, signingCompany } from '../support/signing-company.ts';
 import { tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { read, refusesForgeries } from './forgery-suite.ts';
@@ -49,6 +50,28 @@ test('a forged snapshot hides no true one, stops no backup, and is no latest one
     manifest: { previous: { id: string } };
   };
   expect(second.manifest.previous.id).toBe(snapshot);
+});
+
+test('what capture stores is signed: read where its key is trusted, refused where another’s is', async () => {
+  const url = await newDatabase(server);
+  await using mine = await signingCompany(url);
+  const { configured, newKey, path, at } = mine;
+  const common = configured('c.yaml', { signing: { keyFile: path('k.pem') }, trust: [newKey('k.pem')] });
+  const others = configured('o.yaml', { trust: [newKey('o.pem')] });
+  await sql(url, 'CREATE TABLE t (id int PRIMARY KEY)');
+  await tidemarkJson(['init', '--capture', ...common], at);
+  await sql(url, 'INSERT INTO t VALUES (1)');
+  const captured = await tidemark(
+    ['capture', '--flush', '200ms', '--until', await position(url), ...common],
+    at,
+  );
+  expect(captured).toMatchObject({ exitCode: 0 });
+  expect((await tidemark(['log', '--table', 't', ...common], at)).stdout).toContain('public.t +1');
+  const refused = await tidemark(['log', ...others], at);
+  expect(refused).toMatchObject({
+    exitCode: 9,
+    stderr: expect.stringContaining('integrity.signature') as string,
+  });
 });
 
 test('keys are changed: trust names both, and what only one signed is read by those who trust it', async () => {
