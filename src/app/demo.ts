@@ -73,6 +73,7 @@ interface DemoOptions {
 interface DemoRun extends DemoOptions {
   readonly server: ThrowawayServer;
   readonly settings: Settings;
+  readonly repository: string;
 }
 
 /**
@@ -93,13 +94,7 @@ export async function demo(options: DemoOptions): Promise<void> {
     });
     steps.server({ major: server.major, origin: binaries.origin, milliseconds: performance.now() - started });
     const settings = await Settings.load({ url: server.url('rentals'), repository }, process.env);
-    await perform({ ...options, server, settings });
-    if (options.keep)
-      await steps.kept({
-        source: server.url('rentals'),
-        restored: server.url('rentals_restored'),
-        repository,
-      });
+    await perform({ ...options, server, settings, repository });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -140,6 +135,8 @@ async function perform(run: DemoRun): Promise<void> {
   const one = await restoreJob(settings, { ...restore, ...payments });
   const changes = one.changes?.applied ?? 0;
   steps.oneTable({ rows: one.rows, changes, milliseconds: performance.now() - oneStarted });
+  const { repository } = run;
+  if (run.keep) await steps.kept({ source: server.url('rentals'), restored: target, repository });
 }
 
 /** Capture, as a service of its own would run it, until it is disposed of. */

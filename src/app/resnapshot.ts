@@ -7,14 +7,11 @@ import { readManifest, listSnapshotFolders } from '../catalog/snapshots.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
 import { Failure, asFailure } from '../model/failure.ts';
-import { quoteRelation } from '../model/identifiers.ts';
-import type { RelationName } from '../model/identifiers.ts';
 import type { Settings } from './settings.ts';
 import { snapshotJob } from './snapshot-job.ts';
 
 export type FollowUpEvent =
-  /** `tables` undefined: of the whole. */
-  | { readonly kind: 'snapshot-begun'; readonly gaps: readonly string[]; readonly tables: number | undefined }
+  | { readonly kind: 'snapshot-begun'; readonly gaps: readonly string[] }
   | { readonly kind: 'snapshot-taken'; readonly snapshot: string; readonly tables: number }
   | { readonly kind: 'snapshot-postponed'; readonly until: string }
   | { readonly kind: 'snapshot-failed'; readonly failure: Failure }
@@ -31,7 +28,14 @@ interface FollowerOptions {
 const LOOK_MS = 600_000;
 const RETRY_MS = 60_000;
 const EXPECTED_MS = 2000;
-const ENGINE = { engine: 'copy', format: 'text', schema: [], exclude: [], largeObjects: true } as const;
+const WHOLE = {
+  engine: 'copy',
+  format: 'text',
+  table: [],
+  schema: [],
+  exclude: [],
+  largeObjects: true,
+} as const;
 
 /** Takes the snapshots that gaps ask for, one at a time, for as long as capture runs. `wake`: something may be wanted now. */
 export class GapFollower {
@@ -100,12 +104,12 @@ export class GapFollower {
       });
   }
 
-  async #take({ tables, gaps }: Extract<FollowUp, { kind: 'take' }>): Promise<void> {
+  async #take({ gaps }: Extract<FollowUp, { kind: 'take' }>): Promise<void> {
     const { onEvent, signal } = this.#options;
-    onEvent({ kind: 'snapshot-begun', gaps, tables: tables?.length });
+    onEvent({ kind: 'snapshot-begun', gaps });
     const begunAt = Date.now();
     try {
-      const { manifest } = await this.#snapshot(tables ?? []);
+      const { manifest } = await this.#snapshot();
       onEvent({ kind: 'snapshot-taken', snapshot: manifest.id, tables: manifest.totals.tables });
     } catch (error) {
       if (signal.aborted) return;
@@ -114,17 +118,10 @@ export class GapFollower {
     }
   }
 
-  async #snapshot(tables: readonly RelationName[]): ReturnType<typeof snapshotJob> {
+  #snapshot(): ReturnType<typeof snapshotJob> {
     const { settings, signal } = this.#options;
-    const run = { ...ENGINE, signal, onEvent: () => undefined, onCreated: () => undefined };
-    try {
-      return await snapshotJob(settings, { ...run, table: tables.map(quoteRelation) });
-    } catch (error) {
-      // No such table any more, by this name: what there is now is in a whole one.
-      const isGone = error instanceof Failure && error.code === 'usage.invalid' && tables.length > 0;
-      if (!isGone) throw error;
-      return snapshotJob(settings, { ...run, table: [] });
-    }
+    const told = { onEvent: () => undefined, onCreated: () => undefined };
+    return snapshotJob(settings, { ...WHOLE, ...told, signal });
   }
 
   async #read(): Promise<FollowUpFacts> {

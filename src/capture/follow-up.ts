@@ -2,7 +2,6 @@ import type { GapDocument } from '../archive/stream-documents.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { lsnOf } from '../archive/run-document.ts';
 import type { Usability } from '../catalog/usability.ts';
-import type { RelationName } from '../model/identifiers.ts';
 import { asLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 
@@ -36,12 +35,7 @@ export type FollowUp =
   | { readonly kind: 'wait'; readonly until: number; readonly gaps: readonly string[] }
   /** Four a day did not do. */
   | { readonly kind: 'exhausted'; readonly until: number; readonly gaps: readonly string[] }
-  /** `tables` undefined: of the whole. */
-  | {
-      readonly kind: 'take';
-      readonly tables: readonly RelationName[] | undefined;
-      readonly gaps: readonly string[];
-    };
+  | { readonly kind: 'take'; readonly gaps: readonly string[] };
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -54,21 +48,19 @@ const ANYWHERE = asLsn(0n);
 
 /**
  * Whether a gap still wants a snapshot, of what, and whether it may be taken now (P4): one at a time, an hour apart,
- * four a day. A gap of the whole is followed by a whole snapshot that the newest stream can continue; a table's gap by any
- * snapshot that has its rows from behind it. Pure.
+ * four a day. A gap of the whole is followed by a whole snapshot that the newest stream can continue; a table's gap by one
+ * that has its rows from behind it. That is a whole one, too: a restore takes all of its tables from one snapshot, so
+ * that one of the table alone would bring nothing back. Pure.
  */
 export function decideFollowUp(facts: FollowUpFacts): FollowUp {
   const { now, stream } = facts;
   if (stream === undefined) return { kind: 'none' };
-  const whole = wantsWhole(facts, stream.id);
-  const ofTables = facts.gaps.filter((gap) => gap.stream === stream.id && gap.tables !== undefined);
-  const single = ofTables
-    .map((gap) => ({
-      gap,
-      tables: (gap.tables ?? []).filter(({ oid }) => !facts.snapshots.some((one) => mends(one, gap, oid))),
-    }))
-    .filter(({ tables }) => tables.length > 0);
-  const wanted = [...whole, ...single.map(({ gap }) => gap)];
+  const ofTables = facts.gaps.filter(
+    (gap) =>
+      gap.stream === stream.id &&
+      gap.tables?.some(({ oid }) => !facts.snapshots.some((one) => mends(one, gap, oid))),
+  );
+  const wanted = [...wantsWhole(facts, stream.id), ...ofTables];
   if (wanted.length === 0) return { kind: 'none' };
   const gaps = wanted.map(({ id }) => id);
   const settled = Math.max(stream.startedAt, ...wanted.map(noticed)) + SETTLE_MS;
@@ -76,8 +68,7 @@ export function decideFollowUp(facts: FollowUpFacts): FollowUp {
   if (limit.exhaustedUntil > now) return { kind: 'exhausted', until: limit.exhaustedUntil, gaps };
   const until = Math.max(settled, limit.freeAt);
   if (until > now) return { kind: 'wait', until, gaps };
-  const tables = whole.length > 0 ? undefined : distinct(single.flatMap((one) => one.tables));
-  return { kind: 'take', tables, gaps };
+  return { kind: 'take', gaps };
 }
 
 /** Gaps of the whole that no whole snapshot has followed which the newest stream continues. */
@@ -93,11 +84,11 @@ function wantsWhole({ gaps, snapshots }: FollowUpFacts, stream: string): GapDocu
 
 /** Whether a snapshot brings back what a gap has taken from a table. */
 function mends({ complete, begunAt }: BegunSnapshot, gap: GapDocument, oid: number): boolean {
-  if (complete === undefined) return false;
+  if (complete?.whole !== true) return false;
   const table = complete.tables.find((one) => one.oid === oid);
   const isLater = begunAt >= noticed(gap);
   // Dropped since, or never wanted: nothing brings it back.
-  if (table === undefined || table.data === 'excluded') return isLater && complete.whole;
+  if (table === undefined || table.data === 'excluded') return isLater;
   const { stream } = gap;
   if (stream === undefined || gap.to?.stream !== stream) return isLater;
   return continues(complete.use, stream, lsnOf(gap.to.lsn));
@@ -139,9 +130,4 @@ function isFollowUp({ begunAt }: BegunSnapshot, { gaps, snapshots }: FollowUpFac
 
 function noticed({ noticedAt }: GapDocument): number {
   return Date.parse(noticedAt);
-}
-
-function distinct(tables: readonly (RelationName & { readonly oid: number })[]): RelationName[] {
-  const byOid = new Map(tables.map(({ oid, schema, name }) => [oid, { schema, name }]));
-  return [...byOid.values()];
 }

@@ -52,7 +52,7 @@ export function liesBetween(gap: TableGap, snapshot: UsableSnapshot, position: L
 
 /**
  * Where the whole source can be restored to in one stream. Each whole snapshot opens the stretch from its `upper` to
- * its `until`; a gap of a table closes what follows it, up to where a newer snapshot has the table again.
+ * its `until`; a gap of a table closes what follows it, until a newer whole snapshot: a restore takes all from one.
  */
 export function windowsOf(snapshots: readonly UsableSnapshot[], gaps: readonly TableGap[]): Window[] {
   const open = snapshots
@@ -62,31 +62,17 @@ export function windowsOf(snapshots: readonly UsableSnapshot[], gaps: readonly T
       return gaps
         .filter((gap) => liesBetween(gap, snapshot, until))
         .reduce<Window[]>(
-          (windows, gap) =>
-            windows.flatMap((window) => without(window, gap.from, replacedFrom(gap, snapshots))),
+          (windows, gap) => windows.flatMap((window) => upTo(window, gap.from)),
           upper <= until ? [{ from: upper, to: until }] : [],
         );
     });
   return merged(open);
 }
 
-/** The first position for which some snapshot has the table's rows from behind the gap. */
-function replacedFrom(gap: TableGap, snapshots: readonly UsableSnapshot[]): Lsn | undefined {
-  const { to } = gap;
-  if (to === undefined) return undefined;
-  return snapshots
-    .filter((snapshot) => snapshot.use.scanFrom >= to && hasRows(snapshot, gap.oid))
-    .map(({ use }) => use.upper)
-    .sort(ascending)[0];
-}
-
-/** A window without what lies after `from` and before `to`. */
-function without(window: Window, from: Lsn, to: Lsn | undefined): Window[] {
-  const before = window.from <= from ? [{ from: window.from, to: from < window.to ? from : window.to }] : [];
-  const start = to === undefined || to < window.from ? window.from : to;
-  const after =
-    to !== undefined && start <= window.to && window.to > from ? [{ from: start, to: window.to }] : [];
-  return [...before, ...after];
+/** A window without what lies after a position. */
+function upTo(window: Window, position: Lsn): Window[] {
+  if (window.from > position) return [];
+  return [{ from: window.from, to: position < window.to ? position : window.to }];
 }
 
 function merged(windows: readonly Window[]): Window[] {

@@ -62,8 +62,8 @@ type Usable = ChosenPoint['base'];
 
 /**
  * Which snapshot and stream bring a target back: the newest whole snapshot that the target lies behind, in the first
- * stream that has passed the target; tables with a gap in between come from a newer snapshot of theirs. With a scope
- * each wanted table comes from the newest snapshot that has it.
+ * stream that has passed the target, and no table has a gap in between. With a scope each wanted table comes from the
+ * newest snapshot that has it.
  */
 export function choosePoint(facts: PointFacts): PointChoice {
   const inTheWay: TableGap[] = [];
@@ -127,7 +127,10 @@ function chooseSnapshots(facts: {
   for (const oid of concerned) {
     const between = (snapshot: Usable): TableGap[] =>
       gaps.filter((gap) => gap.oid === oid && liesBetween(gap, snapshot, to));
-    if (scope === undefined && between(base).length === 0) continue;
+    if (scope === undefined) {
+      inTheWay.push(...between(base));
+      continue;
+    }
     const snapshot = usable.find((one) => hasRows(one, oid) && between(one).length === 0);
     if (snapshot === undefined) inTheWay.push(...between(base));
     else if (snapshot !== base) found.set(snapshot, [...(found.get(snapshot) ?? []), oid]);

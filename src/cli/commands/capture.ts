@@ -9,6 +9,8 @@ import type { Terminal } from '../terminal.ts';
 
 /** People see how it stands as often; with --json every status is a line. */
 const STATUS_MS = 60_000;
+/** Another capture of the same source beats every five seconds: that is told at once, then summed up. */
+const IGNORED_MS = 3_600_000;
 
 export function addCaptureCommand(program: Command, run: CommandContext): void {
   const command = program
@@ -33,9 +35,18 @@ export function addCaptureCommand(program: Command, run: CommandContext): void {
 
 function reporter(terminal: Terminal): (event: CaptureEvent | FollowUpEvent) => void {
   let told = -Infinity;
+  const ignored = { count: 0, told: -Infinity };
   return (event) => {
     if (terminal.json) {
       terminal.line(lineOf(event), '');
+      return;
+    }
+    if (event.kind === 'ignored-messages') {
+      const now = performance.now();
+      ignored.count += event.count;
+      if (now - ignored.told < IGNORED_MS) return;
+      terminal.warn(describe({ ...event, count: ignored.count }).text);
+      [ignored.count, ignored.told] = [0, now];
       return;
     }
     if (event.kind === 'status') {
@@ -78,7 +89,7 @@ function describe(event: CaptureEvent | FollowUpEvent): { readonly text: string;
       return note(event.why);
     case 'ignored-messages':
       return warning(
-        `${event.count} message(s) under our prefix are not of this capture, and count for nothing (its own from before a restart are among these)`,
+        `${event.count} message(s) under our prefix are not of this run of capture, and count for nothing: another capture’s, its own from before a restart, or forged ones`,
       );
     case 'schema-changed':
       return note(`${event.changes} schema change(s) recorded`);
@@ -87,9 +98,7 @@ function describe(event: CaptureEvent | FollowUpEvent): { readonly text: string;
     case 'snapshot-wanted':
       return warning(`a new snapshot is needed: only that closes gap ${event.gap}`);
     case 'snapshot-begun':
-      return note(
-        `taking a snapshot of ${event.tables === undefined ? 'the whole' : `${event.tables} table(s)`}, because of gap ${event.gaps.join(', ')}`,
-      );
+      return note(`taking a snapshot, because of gap ${event.gaps.join(', ')}`);
     case 'snapshot-taken':
       return note(`snapshot ${event.snapshot} is taken (${event.tables} tables)`);
     case 'snapshot-postponed':

@@ -78,7 +78,7 @@ describe('what is wanted', () => {
 
   test('a gap of the whole: the whole, until the newest stream continues a whole snapshot', () => {
     const gaps = [gap(NOON - HOUR)];
-    expect(decide({ gaps })).toMatchObject({ kind: 'take', tables: undefined });
+    expect(decide({ gaps })).toEqual({ kind: 'take', gaps: [gaps[0]?.id] });
     const taken = NOON - 30 * MINUTE;
     expect(decide({ gaps, snapshots: [snapshot(taken)] })).toEqual({ kind: 'none' });
     expect(decide({ gaps, snapshots: [snapshot(taken, { use: 'waiting' })] })).toEqual({ kind: 'none' });
@@ -88,12 +88,15 @@ describe('what is wanted', () => {
     expect(decide({ gaps, snapshots: [partial] })).toMatchObject({ kind: 'wait' });
   });
 
-  test('a table’s gap: that table alone, until a snapshot has its rows from behind the gap', () => {
+  test('a table’s gap: the whole, until a whole snapshot has the table’s rows from behind the gap', () => {
     const gaps = [tableGap(NOON - 3 * HOUR, 7), tableGap(NOON - 3 * HOUR + 1, 7), tableGap(NOON - HOUR, 8)];
-    expect(decide({ gaps })).toMatchObject({ kind: 'take', tables: [{ name: 't7' }, { name: 't8' }] });
-    const snapshots = [snapshot(NOON - 90 * MINUTE, { whole: false, oids: [7] })];
-    expect(decide({ gaps, snapshots })).toMatchObject({ kind: 'take', tables: [{ name: 't8' }] });
-    const before = snapshot(NOON - 90 * MINUTE, { oids: [7, 8], scanFrom: 0x1ffn });
+    expect(decide({ gaps })).toEqual({ kind: 'take', gaps: gaps.map(({ id }) => id) });
+    const taken = NOON - 90 * MINUTE;
+    expect(decide({ gaps, snapshots: [snapshot(taken, { oids: [7, 8] })] })).toEqual({ kind: 'none' });
+    // Of these tables alone: no restore takes tables from two snapshots.
+    const alone = snapshot(taken, { whole: false, oids: [7, 8] });
+    expect(decide({ gaps, snapshots: [alone] })).toMatchObject({ kind: 'take' });
+    const before = snapshot(taken, { oids: [7, 8], scanFrom: 0x1ffn });
     expect(decide({ gaps, snapshots: [before] })).toMatchObject({ kind: 'take' });
   });
 
@@ -170,9 +173,7 @@ describe('how often', () => {
             if (outcome === 'fails') snapshots.push(unfinished(now));
             else {
               const use = outcome === 'good' ? 'usable' : 'own-instant';
-              snapshots.push(
-                snapshot(now, { oids: [7], whole: decision.tables === undefined, scanFrom: to, use }),
-              );
+              snapshots.push(snapshot(now, { oids: [7], scanFrom: to, use }));
             }
           });
           taken.forEach((at, index) => {

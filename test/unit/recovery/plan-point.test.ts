@@ -93,7 +93,7 @@ test('I 56: a partial snapshot is never taken for the whole; wanted tables come 
   expect(brief(choose(500, { snapshots: all.slice(0, 2) }))).toBe('none');
 });
 
-test('P4: a gap of a table stops what lies behind it, until a newer snapshot has the table', () => {
+test('P4: a gap of a table stops what lies behind it, until a newer whole snapshot; of wanted tables, one that has the table', () => {
   const gaps = [tableGap(1, 150, 160)];
   const before = snapshots([{ upper: 100 }]);
   expect(brief(choose(150, { snapshots: before, gaps }))).toBe('at-100');
@@ -102,17 +102,25 @@ test('P4: a gap of a table stops what lies behind it, until a newer snapshot has
   expect(brief(choose(151, { snapshots: before, gaps, scope }))).toBe('at-100');
   const later = snapshots([{ upper: 100 }, { upper: 170, only: [1] }]);
   expect(brief(choose(169, { snapshots: later, gaps }))).toBe('none t1');
-  expect(brief(choose(170, { snapshots: later, gaps }))).toBe('at-100 at-170:1');
+  // A restore of the whole takes all of its tables from one snapshot.
+  expect(brief(choose(170, { snapshots: later, gaps }))).toBe('none t1');
+  const whole = snapshots([{ upper: 100 }, { upper: 170 }]);
+  expect(brief(choose(169, { snapshots: whole, gaps }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: whole, gaps }))).toBe('at-170');
+  const both = (table: { name: string }): boolean => ['t1', 't2'].includes(table.name);
+  expect(brief(choose(169, { snapshots: later, gaps, scope: both }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: later, gaps, scope: both }))).toBe('at-100 at-170:1');
   // Its own scan begins within the gap.
   const early = snapshots([{ upper: 100 }, { upper: 170, scan: 15, only: [1] }]);
-  expect(brief(choose(170, { snapshots: early, gaps }))).toBe('none t1');
-  expect(brief(choose(170, { snapshots: later, gaps: [tableGap(1, 150)] }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: early, gaps, scope: both }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: later, gaps: [tableGap(1, 150)], scope: both }))).toBe('none t1');
 });
 
 test('changes are read from the lowest position that any of the snapshots needs', () => {
   const choice = choose(170, {
     snapshots: snapshots([{ upper: 100 }, { upper: 170, scan: 2, only: [1] }]),
     gaps: [tableGap(1, 150, 160)],
+    scope: ({ name }) => ['t1', 't2'].includes(name),
   });
   expect(choice).toMatchObject({ kind: 'chosen', scanFrom: 95n });
 });
