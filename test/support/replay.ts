@@ -6,6 +6,8 @@ import { packPart, packRun, packSegment } from '../../src/archive/segment-writer
 import type { PackedPart } from '../../src/archive/segment-writer.ts';
 import { parseSegmentName } from '../../src/archive/stream-names.ts';
 import { Failure } from '../../src/model/failure.ts';
+import { quoteRelation } from '../../src/model/identifiers.ts';
+import type { RelationName } from '../../src/model/identifiers.ts';
 import { parseLsn } from '../../src/model/lsn.ts';
 import type { Lsn } from '../../src/model/lsn.ts';
 import { parseSnapshot } from '../../src/model/xid.ts';
@@ -127,8 +129,9 @@ async function* recordsIn(stream: StoredStream): AsyncGenerator<Iterable<StoredR
 }
 
 /**
- * Holds a snapshot open, copies it with the stock tools, and says how it ties to the stream. Writers that truncate may
- * deadlock with pg_dump's locks, before anything is in the target: then it is taken once more.
+ * Holds a snapshot open, copies it with the stock tools, and says how it ties to the stream. Tables are locked before the
+ * snapshot is taken (REPLICATION C4): of one that is truncated in between, the copy would lack rows that it shows. Writers
+ * that truncate may get between these locks and pg_dump's, before anything is in the target: then it is taken once more.
  */
 export async function copyBase(
   source: string,
@@ -139,7 +142,8 @@ export async function copyBase(
     try {
       return await copyHeld(source, target, options);
     } catch (error) {
-      if (!(error instanceof Error && error.message.includes('deadlock detected'))) throw error;
+      if (!(error instanceof Error && /deadlock detected|(?:lock|statement) timeout/.test(error.message)))
+        throw error;
     }
   }
 }
@@ -150,13 +154,20 @@ async function copyHeld(
   options: { readonly serverMajor: number; readonly scanFrom: Lsn },
 ): Promise<ReplayTie> {
   await using keeper = await session(source);
-  await keeper.execute('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const tables = await keeper.query<RelationName>(
+    `SELECT nspname AS "schema", relname AS "name" FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+      WHERE relkind IN ('r', 'p') AND nspname !~ '^(pg_|information_schema)'`,
+  );
+  await keeper.execute(
+    `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ${tables.map(quoteRelation).join(', ')} IN ACCESS SHARE MODE`,
+  );
   const [row] = await keeper.query<{ name: string; snapshot: string; upper: string }>(
     'SELECT pg_export_snapshot() AS "name", pg_current_snapshot()::text AS "snapshot", pg_current_wal_insert_lsn()::text AS "upper"',
   );
   const snapshot = parseSnapshot(row?.snapshot ?? '');
   if (row === undefined || snapshot === undefined) throw new Error('no snapshot');
-  await copyDatabase(source, target, { serverMajor: options.serverMajor, args: [`--snapshot=${row.name}`] });
+  const args = [`--snapshot=${row.name}`, '--lock-wait-timeout=300ms'];
+  await copyDatabase(source, target, { serverMajor: options.serverMajor, args });
   return { kind: 'xid', snapshot, upper: lsnOf(row.upper), scanFrom: options.scanFrom };
 }
 
