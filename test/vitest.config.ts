@@ -16,7 +16,7 @@ const project = (name: string, options: { timeoutMs: number }) => ({
 export default defineConfig({
   test: {
     projects: [
-      project('unit', { timeoutMs: 20_000 }),
+      project('unit', { timeoutMs: 120_000 }),
       project('contract', { timeoutMs: 60_000 }),
       project('integration', { timeoutMs: 180_000 }),
       project('fault', { timeoutMs: 180_000 }),

@@ -5,25 +5,34 @@ import { assertFollows, lsnOf } from './run-document.ts';
 import type { RunDocument } from './run-document.ts';
 import { chapterSchema } from './stream-documents.ts';
 import type { ChapterDocument } from './stream-documents.ts';
+import { SIGNATURE_BYTES, assertSigned } from './signature.ts';
+import type { Signer, Trust } from './signature.ts';
 import type { Stretch } from './stream-names.ts';
 
 /** An hour of segments every ten seconds is some MiB. Guards allocation. */
 const MAX_CHAPTER_BYTES = 256 * 1024 * 1024;
 
 /** What segments say, so that a plan needs not open each of them; plain, also when changes are encrypted. */
-export function encodeChapter(chapter: ChapterDocument): Promise<Buffer> {
-  return compress(Buffer.from(`${JSON.stringify(chapter)}\n`, 'utf8'), 'zstd');
+export async function encodeChapter(chapter: ChapterDocument, signer?: Signer): Promise<Buffer> {
+  const frame = await compress(Buffer.from(`${JSON.stringify(chapter)}\n`, 'utf8'), 'zstd');
+  return signer === undefined
+    ? frame
+    : Buffer.concat([frame, skippableFrameHead(SIGNATURE_BYTES), signer.sign(frame)]);
 }
 
 /**
- * Reads a chapter and checks that its segments are those of `expected`, without a hole and chained. Fails with
+ * Reads a chapter and checks that its segments are those of `expected`, without a hole and chained, and with `trust`
+ * its signature before its bytes are looked at. Fails with
  * `integrity.*`, `integrity.chain` where two runs don't follow, or `repository.newer_format`.
  */
 export async function decodeChapter(
   bytes: Uint8Array,
-  expected: Stretch & { readonly stream: string },
+  expected: Stretch & { readonly stream: string; readonly trust: Trust | undefined },
 ): Promise<ChapterDocument> {
-  const json = await decompress(bytes, 'zstd', { maxBytes: MAX_CHAPTER_BYTES });
+  const { frame, signature } = partSignature(bytes);
+  if (expected.trust !== undefined)
+    assertSigned({ name: 'a chapter', bytes: frame, signature }, expected.trust);
+  const json = await decompress(frame, 'zstd', { maxBytes: MAX_CHAPTER_BYTES });
   const chapter = parseDocument(json, 'a chapter', chapterSchema);
   const runs = chapter.segments.flatMap((segment) => checkedRuns(segment, chapter));
   for (const [index, run] of runs.entries()) {
@@ -40,6 +49,26 @@ export async function decodeChapter(
     );
   if (!isWhole) throw broken('is another one than its name says');
   return chapter;
+}
+
+/** A chapter is one object, so that it costs one request: its signature is in a frame that zstd's readers skip. */
+function partSignature(bytes: Uint8Array): {
+  readonly frame: Uint8Array;
+  readonly signature: Uint8Array | undefined;
+} {
+  const head = skippableFrameHead(SIGNATURE_BYTES);
+  const end = bytes.length - head.length - SIGNATURE_BYTES;
+  if (end < 0 || !head.equals(bytes.subarray(end, end + head.length)))
+    return { frame: bytes, signature: undefined };
+  return { frame: bytes.subarray(0, end), signature: bytes.subarray(end + head.length) };
+}
+
+/** RFC 8878, 3.1.2: magic number and size of the content. */
+function skippableFrameHead(sizeBytes: number): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(0x18_4d_2a_50, 0);
+  head.writeUInt32LE(sizeBytes, 4);
+  return head;
 }
 
 function checkedRuns(

@@ -14,6 +14,10 @@ export interface RunDocument {
   readonly chain: string;
 }
 
+/** A run's first members: what it says of itself, behind the signature over just those bytes where it is signed. */
+export const RUN_DOCUMENT = 'segment.json';
+export const RUN_SIGNATURE = 'segment.sig';
+
 const HEAD = '{"facts":';
 const MIDDLE = ',"chain":"';
 const TAIL = '"}\n';

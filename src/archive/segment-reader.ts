@@ -6,10 +6,14 @@ import { checked, sha256Hex } from './digest.ts';
 import { parseDocument } from './document.ts';
 import { readRecords } from './record.ts';
 import type { StoredRecord } from './record.ts';
-import { assertFollows, lsnOf, parseRunDocument, transactionsName } from './run-document.ts';
+import { assertFollows, lsnOf, transactionsName } from './run-document.ts';
 import type { RunDocument } from './run-document.ts';
+import { MAX_FACTS_BYTES, readRunHead } from './run-head.ts';
+import type { RunHead } from './run-head.ts';
+import type { Trust } from './signature.ts';
 import { partFactsSchema } from './stream-documents.ts';
 import type { RunFacts, StoredMemberFacts } from './stream-documents.ts';
+import { segmentName } from './stream-names.ts';
 import type { Stretch } from './stream-names.ts';
 import { TarReader } from './tar-reader.ts';
 import { readTransactions } from './transaction-columns.ts';
@@ -22,8 +26,8 @@ export interface StoredMember {
 }
 
 export interface StoredRun extends RunDocument {
-  /** `segment.json` as stored, for a merge. */
-  readonly document: Buffer;
+  /** `segment.json` as stored, behind its signature if there is one: for a merge. */
+  readonly head: RunHead['members'];
   /**
    * In the archive's order, each checked; once, and before the next run is asked for. What is left unread is
    * checked all the same.
@@ -31,30 +35,33 @@ export interface StoredRun extends RunDocument {
   members(): AsyncGenerator<StoredMember>;
 }
 
-/** A run's facts are a few KiB; those of a transaction of a terabyte stay below. Guards allocation. */
-const MAX_FACTS_BYTES = 64 * 1024 * 1024;
-
 /**
- * The runs of a segment, in order. Needs no key: facts, digests and chain are checked, whatever is done with the
- * members. Memory: one member. Fails with `integrity.*`, or `repository.newer_format`, on anything that is not just
+ * The runs of a segment, in order. Needs no key: facts, digests and chain are checked, and with `trust` each run's
+ * signature, whatever is done with the members. Memory: one member. Fails with `integrity.*`, or `repository.newer_format`, on anything that is not just
  * what a writer stored under this name; runs already yielded were right.
  */
 export async function* readSegment(
   body: AsyncIterable<Uint8Array>,
-  expected: Stretch & { readonly stream: string },
+  expected: Stretch & { readonly stream: string; readonly trust: Trust | undefined },
 ): AsyncGenerator<StoredRun> {
+  const options = { object: segmentName(expected), trust: expected.trust };
   await using tar = new TarReader(body);
   let before: RunDocument | undefined;
   for (let number = 1; ; number += 1) {
-    const run = await readRun(tar, number);
-    if (run === undefined) break;
+    const head = await readRunHead(tar, number, options);
+    if (head === undefined) break;
+    const { run } = head;
     const from = before === undefined ? formatLsn(expected.from) : before.facts.to;
     if (run.facts.stream !== expected.stream || run.facts.from !== from)
       throw broken(`holds a run that is not the one at ${from}`);
     if (before !== undefined) assertFollows(before, run);
     before = run;
     let reading: AsyncGenerator<StoredMember> | undefined;
-    yield { ...run, members: () => (reading ??= readMembers(tar, run.facts, `${number}/`)) };
+    yield {
+      ...run,
+      head: head.members,
+      members: () => (reading ??= readMembers(tar, run.facts, `${number}/`)),
+    };
     reading ??= readMembers(tar, run.facts, `${number}/`);
     while ((await reading.next()).done !== true);
   }
@@ -119,18 +126,6 @@ function plaintext(member: StoredMember, opener: Opener | undefined): Promise<Bu
     opener: isEncrypted ? opener : undefined,
     copyBytes: member.facts.plainBytes,
   });
-}
-
-async function readRun(
-  tar: TarReader,
-  number: number,
-): Promise<(RunDocument & { readonly document: Buffer }) | undefined> {
-  const entry = await tar.next();
-  if (entry === undefined) return undefined;
-  if (entry.name !== `${number}/segment.json` || entry.sizeBytes > MAX_FACTS_BYTES)
-    throw broken(`has no run ${number} where it must be`);
-  const document = await tar.content();
-  return { ...parseRunDocument(document, entry.name), document };
 }
 
 async function* readMembers(

@@ -8,8 +8,15 @@ import { release } from './external-memory.ts';
 import { FORMAT_VERSION } from './manifest.ts';
 import type { CutMember } from './record-buffer.ts';
 import { writeInForce } from './record.ts';
-import { changesName, encodeRunDocument, transactionsName } from './run-document.ts';
+import {
+  RUN_DOCUMENT,
+  RUN_SIGNATURE,
+  changesName,
+  encodeRunDocument,
+  transactionsName,
+} from './run-document.ts';
 import type { TakenPart, TakenRun } from './run-writer.ts';
+import type { Signer } from './signature.ts';
 import type { PartFacts, RunFacts, StoredMemberFacts } from './stream-documents.ts';
 import { partName } from './stream-names.ts';
 import { TarWriter } from './tar-writer.ts';
@@ -23,7 +30,7 @@ interface NamedBytes {
 export interface PackedRun {
   readonly facts: RunFacts;
   readonly chain: string;
-  /** `segment.json` first, then the members that it lists. */
+  /** `segment.json`, behind its signature if there is one, then the members that it lists. */
   readonly members: readonly NamedBytes[];
 }
 
@@ -51,6 +58,8 @@ export async function packRun(
     readonly sealer: Sealer | undefined;
     readonly heartbeats: RunFacts['heartbeats'];
     readonly ddl: RunFacts['ddl'];
+    /** Vouches for the run's facts, and by their digests for all that it holds. */
+    readonly signer?: Signer | undefined;
     readonly parts?: readonly Pick<PackedPart, 'listed'>[];
   },
 ): Promise<PackedRun> {
@@ -82,7 +91,8 @@ export async function packRun(
     members: members.map((member) => member.facts),
   };
   const { bytes, chain } = encodeRunDocument(facts);
-  return { facts, chain, members: [{ name: 'segment.json', bytes }, ...members] };
+  const signature = how.signer === undefined ? [] : [{ name: RUN_SIGNATURE, bytes: how.signer.sign(bytes) }];
+  return { facts, chain, members: [...signature, { name: RUN_DOCUMENT, bytes }, ...members] };
 }
 
 /** Finishes a piece of the transaction that commits at `finalLsn`. */

@@ -38,6 +38,26 @@ export function createTrust(texts: readonly string[]): Trust {
   };
 }
 
+/**
+ * Fails with `integrity.unsigned` or `integrity.signature` unless a trusted key signed exactly these bytes.
+ * `name` says in words what they are.
+ */
+export function assertSigned(
+  signed: { readonly name: string; readonly bytes: Uint8Array; readonly signature: Uint8Array | undefined },
+  trust: Trust,
+): void {
+  const { name, bytes, signature } = signed;
+  const facts = { object: name };
+  if (signature === undefined)
+    throw new Failure('integrity.unsigned', `${name} is not signed, and trust is configured`, { facts });
+  if (trust.vouchesFor(bytes, signature)) return;
+  throw new Failure(
+    'integrity.signature',
+    `${name} was changed, or signed by none of the ${trust.publicKeys.length} key(s) in trust`,
+    { facts },
+  );
+}
+
 function readPrivateKey(pem: string, file: string): KeyObject {
   const refuse = (what: string): Failure =>
     new Failure('key.invalid', `the signing key ${file} ${what}`, {

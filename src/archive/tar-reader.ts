@@ -1,6 +1,6 @@
 import { Failure } from '../model/failure.ts';
 
-const BLOCK_BYTES = 512;
+export const TAR_BLOCK_BYTES = 512;
 
 export interface TarEntry {
   readonly name: string;
@@ -23,18 +23,19 @@ export class TarReader implements AsyncDisposable {
 
   /** The next member; what was not read of the one before is passed over. Undefined at the archive's end. */
   async next(): Promise<TarEntry | undefined> {
-    for (; this.#left > BLOCK_BYTES; this.#left -= BLOCK_BYTES) await this.#source.exactly(BLOCK_BYTES);
+    for (; this.#left > TAR_BLOCK_BYTES; this.#left -= TAR_BLOCK_BYTES)
+      await this.#source.exactly(TAR_BLOCK_BYTES);
     await this.#source.exactly(this.#left + this.#padding);
     this.#left = 0;
     this.#padding = 0;
-    const header = await this.#source.exactly(BLOCK_BYTES);
+    const header = await this.#source.exactly(TAR_BLOCK_BYTES);
     if (isZero(header)) {
       await this.#end();
       return undefined;
     }
     const entry = parseHeader(header);
     this.#left = entry.sizeBytes;
-    this.#padding = (BLOCK_BYTES - (entry.sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES;
+    this.#padding = (TAR_BLOCK_BYTES - (entry.sizeBytes % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
     return entry;
   }
 
@@ -52,7 +53,7 @@ export class TarReader implements AsyncDisposable {
 
   /** Two zero blocks, perhaps more of them, and nothing else. */
   async #end(): Promise<void> {
-    if (!isZero(await this.#source.exactly(BLOCK_BYTES))) throw broken('goes on behind its end');
+    if (!isZero(await this.#source.exactly(TAR_BLOCK_BYTES))) throw broken('goes on behind its end');
     for await (const rest of this.#source.rest()) if (!isZero(rest)) throw broken('goes on behind its end');
   }
 }

@@ -96,6 +96,7 @@ export class StorageLine {
         sealer: this.#options.sealer,
         heartbeats: run.heartbeats,
         ddl: run.ddl,
+        signer: this.#options.repository.signer,
         parts: listed,
       });
       this.#chain = packed.chain;

@@ -66,7 +66,7 @@ export async function publishChapter(
 ): Promise<void> {
   const stretch = { from: lsnOf(chapter.from), to: lsnOf(chapter.to) };
   const key = keys.streamObject(at.source, at.stream, chapterName(stretch));
-  const bytes = await encodeChapter(chapterSchema.parse(chapter));
+  const bytes = await encodeChapter(chapterSchema.parse(chapter), repository.signer);
   await repository.store.putIfAbsent(key, bytes, options);
 }
 

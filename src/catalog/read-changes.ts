@@ -28,10 +28,10 @@ export async function* readChanges(
     readonly onSegment?: (segment: Stretch & { readonly key: string }) => void;
   },
 ): AsyncGenerator<Iterable<StoredRecord>> {
-  const { store } = repository;
+  const { store, trust } = repository;
   const { signal, opener } = what;
   for (const segment of what.segments) {
-    const expected = { from: segment.from, to: segment.to, stream: at.stream };
+    const expected = { from: segment.from, to: segment.to, stream: at.stream, trust };
     for await (const run of readSegment(await store.get(segment.key, { signal }), expected)) {
       what.onRun?.(run.facts);
       for (const listed of run.facts.parts) {

@@ -1,6 +1,6 @@
 import { decodeChapter } from '../archive/chapter.ts';
 import type { ChapterDocument } from '../archive/stream-documents.ts';
-import type { Store } from '../storage/store.ts';
+import type { Repository } from './repository.ts';
 import { readSmallObject } from './small-object.ts';
 import type { ListedSegment } from './segment-facts.ts';
 
@@ -9,14 +9,19 @@ const MAX_CHAPTER_BYTES = 256 * 1024 * 1024;
 
 /** One chapter, by what a listing says of it: one request. Fails with `integrity.*`. */
 export async function readChapter(
-  store: Store,
+  repository: Pick<Repository, 'store' | 'trust'>,
   listed: ListedSegment,
   options: { readonly stream: string; readonly signal: AbortSignal },
 ): Promise<ChapterDocument> {
-  const bytes = await readSmallObject(store, listed.key, {
+  const bytes = await readSmallObject(repository.store, listed.key, {
     signal: options.signal,
     maxBytes: MAX_CHAPTER_BYTES,
     range: { offset: 0, length: listed.sizeBytes },
   });
-  return decodeChapter(bytes, { from: listed.from, to: listed.to, stream: options.stream });
+  return decodeChapter(bytes, {
+    from: listed.from,
+    to: listed.to,
+    stream: options.stream,
+    trust: repository.trust,
+  });
 }

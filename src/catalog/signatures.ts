@@ -1,4 +1,4 @@
-import { SIGNATURE_BYTES } from '../archive/signature.ts';
+import { assertSigned } from '../archive/signature.ts';
 import type { Signer, Trust } from '../archive/signature.ts';
 import { Failure } from '../model/failure.ts';
 import type { Store } from '../storage/store.ts';
@@ -36,17 +36,8 @@ export async function checkSignature(
   options: CallOptions & { readonly trust: Trust },
 ): Promise<void> {
   const { key, bytes } = document;
-  const facts = { object: key };
   const signature = await readSignature(store, key, options);
-  if (signature === undefined)
-    throw new Failure('integrity.unsigned', `${key} is not signed, and trust is configured`, { facts });
-  if (signature.length !== SIGNATURE_BYTES || !options.trust.vouchesFor(bytes, signature)) {
-    throw new Failure(
-      'integrity.signature',
-      `${key} was changed, or signed by none of the ${options.trust.publicKeys.length} key(s) in trust`,
-      { facts },
-    );
-  }
+  assertSigned({ name: key, bytes, signature }, options.trust);
 }
 
 /** Whether a failure says that a document is not authentic, rather than that it can't be read. */

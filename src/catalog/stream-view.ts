@@ -159,13 +159,13 @@ export class StreamView {
 
   async #readSegment(entry: ListedSegment): Promise<KnownSegment[]> {
     const options = { ...this.#options, stream: this.id };
-    const runs = await readSegmentFacts(this.repository.store, entry, options);
+    const runs = await readSegmentFacts(this.repository, entry, options);
     return [knownSegment(entry, runs.map(summarise))];
   }
 
   async #readChapter(entry: Entry): Promise<KnownSegment[]> {
     const options = { ...this.#options, stream: this.id };
-    const chapter = await readChapter(this.repository.store, entry, options).catch((error: unknown) => {
+    const chapter = await readChapter(this.repository, entry, options).catch((error: unknown) => {
       // A chapter repeats what its segments say: a broken one costs requests, and no recovery.
       if (error instanceof Failure && error.code.startsWith('integrity.')) return undefined;
       throw error;

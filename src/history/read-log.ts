@@ -82,7 +82,7 @@ async function* readSegmentLog(
   options: LogOptions,
 ): AsyncGenerator<LoggedTransaction> {
   const how = { stream: view.id, signal: options.signal };
-  for await (const head of readRunHeads(view.repository.store, segment, how)) {
+  for await (const head of readRunHeads(view.repository, segment, how)) {
     const { run } = head;
     if (run.facts.transactions === 0 || isOutside(stretchOf(run), options)) continue;
     const member = await head.firstMember();

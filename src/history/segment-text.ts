@@ -28,7 +28,7 @@ export async function* segmentText(
   const { store } = repository;
   const get = (name: string): Promise<AsyncIterable<Uint8Array>> =>
     store.get(keys.streamObject(segment.source, segment.stream, name), { signal: options.signal });
-  const how = { stream: segment.stream, opener: options.opener };
+  const how = { stream: segment.stream, opener: options.opener, trust: repository.trust };
   for await (const run of readSegment(await get(segment.name), { ...stretch, ...how })) {
     const { facts } = run;
     yield `RUN ${facts.from} to ${facts.to}: ${facts.transactions} transactions, ddl ${facts.ddl}, chain ${run.chain}`;

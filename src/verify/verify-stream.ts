@@ -83,7 +83,7 @@ class StreamCheck {
     this.#findings.push(...chainFindings(found, { start, genesis: stream.sha256, neededFrom, all: seen }));
     for (const chapter of chapters) {
       const document = await this.#find(chapter.key, () =>
-        readChapter(this.#repository.store, chapter, {
+        readChapter(this.#repository, chapter, {
           stream: this.#at.stream,
           signal: this.#options.signal,
         }),
@@ -109,6 +109,7 @@ class StreamCheck {
       for await (const run of readSegment(this.#body(segment.key, digest), {
         ...segment,
         stream: this.#at.stream,
+        trust: this.#repository.trust,
       })) {
         runs.push({ facts: run.facts, chain: run.chain });
         this.#transactions += run.facts.transactions;

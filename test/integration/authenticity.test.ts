@@ -1,6 +1,7 @@
 import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
+import type { Store } from '../../src/storage/store.ts';
 import { position } from '../support/capturing.ts';
 import { absentDatabase, newDatabase, sampleDatabase, sql, testServer } from '../support/postgres.ts';
 import { SIGN, VERIFY, shell, signingCompany } from '../support/signing-company.ts';
@@ -72,7 +73,38 @@ test('what capture stores is signed: read where its key is trusted, refused wher
     exitCode: 9,
     stderr: expect.stringContaining('integrity.signature') as string,
   });
+
+  // Whoever may write the repository can make digests and chain fit; the signature is what they lack.
+  const [segment] = await segmentsIn(mine.store);
+  if (segment === undefined) throw new Error('nothing was captured');
+  const unsigned = withoutSignatures(await read(mine.store, segment));
+  await mine.store.delete(segment, { signal });
+  await mine.store.putIfAbsent(segment, unsigned, { signal });
+  for (const args of [['log'], ['verify']]) {
+    const ran = await tidemark([...args, ...common], at);
+    expect({ args, exitCode: ran.exitCode, said: ran.stdout + ran.stderr }).toMatchObject({
+      exitCode: 9,
+      said: expect.stringContaining('integrity.unsigned') as string,
+    });
+  }
+  expect((await tidemark(['log', ...configured('n.yaml', {})], at)).stdout).toContain('public.t +1');
 });
+
+async function segmentsIn(store: Store): Promise<string[]> {
+  const listed = await Array.fromAsync(store.list('sources/main/streams/', { signal }));
+  return listed.map(({ key }) => key).filter((key) => /\/[0-9A-F]{16}-[0-9A-F]{16}\.tar$/.test(key));
+}
+
+/** A ustar archive without its members `segment.sig`: a header and a block each. */
+function withoutSignatures(archive: Buffer): Buffer {
+  let rest = archive;
+  for (;;) {
+    const at = rest.indexOf('/segment.sig');
+    if (at === -1) return rest;
+    const start = Math.floor(at / 512) * 512;
+    rest = Buffer.concat([rest.subarray(0, start), rest.subarray(start + 1024)]);
+  }
+}
 
 test('keys are changed: trust names both, and what only one signed is read by those who trust it', async () => {
   await using mine = await signingCompany(source);

@@ -166,7 +166,7 @@ async function transactionsIn(
   for (const { name, bytes } of segments) {
     const stretch = parseSegmentName(name);
     if (stretch === undefined) throw new Error(`no segment: ${name}`);
-    for await (const run of readSegment(inChunks(bytes), { ...stretch, stream: STREAM }))
+    for await (const run of readSegment(inChunks(bytes), { ...stretch, stream: STREAM, trust: undefined }))
       for await (const member of run.members())
         found.push(...((await transactionsOf(member, run.facts, opener)) ?? []));
   }

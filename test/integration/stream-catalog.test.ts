@@ -221,7 +221,7 @@ async function replayed({ replay }: RecoveryPlan): Promise<Set<number>> {
   for (const { key, from, to } of replay.reading.segments) {
     const body = await repository.store.get(key, { signal });
     let isApplied = false;
-    for await (const run of readSegment(body, { from, to, stream: STREAM }))
+    for await (const run of readSegment(body, { from, to, stream: STREAM, trust: undefined }))
       for await (const member of run.members()) {
         if (member.facts.name.startsWith('transactions')) continue;
         for (const record of await recordsOf(member, opener())) {

@@ -73,7 +73,7 @@ export async function messagesOf(
   const stretch = parseSegmentName(name);
   if (stretch === undefined) throw new Error(`no segment: ${name}`);
   const messages: Buffer[] = [];
-  for await (const run of readSegment(inChunks(bytes), { ...stretch, stream: STREAM })) {
+  for await (const run of readSegment(inChunks(bytes), { ...stretch, stream: STREAM, trust: undefined })) {
     for (const listed of run.facts.parts) {
       const part = options.parts?.find((candidate) => candidate.name === listed.name);
       const body = inChunks(part?.bytes ?? Buffer.alloc(0));

@@ -114,7 +114,11 @@ async function* recordsIn(stream: StoredStream): AsyncGenerator<Iterable<StoredR
   for (const { name, bytes } of stream.segments) {
     const stretch = parseSegmentName(name);
     if (stretch === undefined) throw new Error(`no segment: ${name}`);
-    for await (const run of readSegment(inChunks(bytes, 65_536), { ...stretch, stream: STREAM })) {
+    for await (const run of readSegment(inChunks(bytes, 65_536), {
+      ...stretch,
+      stream: STREAM,
+      trust: undefined,
+    })) {
       for (const listed of run.facts.parts) {
         const part = stream.parts.find((candidate) => candidate.name === listed.name);
         if (part === undefined) throw new Error(`no part ${listed.name}`);

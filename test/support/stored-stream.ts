@@ -66,7 +66,12 @@ async function readStored(repository: Repository, stream: string): Promise<Store
   for (const entry of view.pieces.flat()) {
     for (const segment of await view.segmentsOf(entry)) {
       const body = await repository.store.get(segment.key, { signal });
-      for await (const run of readSegment(body, { from: segment.from, to: segment.to, stream })) {
+      for await (const run of readSegment(body, {
+        from: segment.from,
+        to: segment.to,
+        stream,
+        trust: undefined,
+      })) {
         runs.push(run.facts);
         const messages = messagesOf(repository, stream, run);
         for await (const transaction of transactionsIn(messages))

@@ -54,7 +54,12 @@ beforeAll(async () => {
 /** Reads everything there is; how many messages. */
 async function readAll(bytes: Buffer): Promise<number> {
   let messages = 0;
-  for await (const found of readSegment(inChunks(bytes, 700), { from: START, to: TO, stream: STREAM })) {
+  for await (const found of readSegment(inChunks(bytes, 700), {
+    from: START,
+    to: TO,
+    stream: STREAM,
+    trust: undefined,
+  })) {
     for await (const member of found.members()) {
       const transactions = await transactionsOf(member, found.facts, undefined);
       if (transactions !== undefined) for (const one of transactions) messages += one.messages;
@@ -113,7 +118,9 @@ test('I 44: any flipped bit of a part is refused', async () => {
 
 test('a segment under another name, or of another stream, is refused', async () => {
   const read = (from: bigint, to: bigint, stream: string) =>
-    Array.fromAsync(readSegment(inChunks(segment), { from: asLsn(from), to: asLsn(to), stream }));
+    Array.fromAsync(
+      readSegment(inChunks(segment), { from: asLsn(from), to: asLsn(to), stream, trust: undefined }),
+    );
   await expect(read(START + 1n, TO, STREAM)).rejects.toThrow(integrity);
   await expect(read(START, TO + 1n, STREAM)).rejects.toThrow(integrity);
   await expect(read(START, TO, 'another')).rejects.toThrow(integrity);
@@ -123,7 +130,9 @@ test('a reader that passes members over checks them all the same', async () => {
   const changed = Buffer.from(segment);
   const at = segment.indexOf(run.members.at(-1)?.bytes ?? 'absent');
   changed[at] = (changed[at] ?? 0) ^ 1;
-  const runs = Array.fromAsync(readSegment(inChunks(changed), { from: START, to: TO, stream: STREAM }));
+  const runs = Array.fromAsync(
+    readSegment(inChunks(changed), { from: START, to: TO, stream: STREAM, trust: undefined }),
+  );
   await expect(runs).rejects.toMatchObject({ code: 'integrity.digest' });
 });
 
@@ -314,7 +323,7 @@ test('a reader that stops lets go of the body', async () => {
       closed = true;
     }
   };
-  for await (const found of readSegment(body(), { from: START, to: TO, stream: STREAM })) {
+  for await (const found of readSegment(body(), { from: START, to: TO, stream: STREAM, trust: undefined })) {
     expect(found.facts.transactions).toBe(2);
     break;
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ import { packPart, packRun, packSegment } from '../../../src/archive/segment-wri
 import type { PackedPart, PackedRun } from '../../../src/archive/segment-writer.ts';
 import { parseSegmentName } from '../../../src/archive/stream-names.ts';
 import type { TransactionEntry } from '../../../src/archive/transaction-columns.ts';
+import { createSigner, createTrust } from '../../../src/archive/signature.ts';
+import type { Signer } from '../../../src/archive/signature.ts';
 import { asLsn } from '../../../src/model/lsn.ts';
 import type { Lsn } from '../../../src/model/lsn.ts';
 import { STREAM, inChunks, messagesOf, nameOf, recordsOfRun, session } from '../../support/change-stream.ts';
@@ -80,6 +82,11 @@ function describeMessages(table: number, versions: Map<number, number>): Buffer[
   return [...type, pgoutput.relation(table, 'public', `t${table}`, columns)];
 }
 
+function signerOf(): Signer {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  return createSigner(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), 'a key');
+}
+
 interface Stored {
   readonly runs: PackedRun[];
   readonly segments: { readonly name: string; readonly bytes: Buffer }[];
@@ -94,6 +101,7 @@ async function store(
     readonly runBytes?: number;
     readonly takeAt?: (index: number) => boolean;
     readonly sealer?: Parameters<typeof packRun>[1]['sealer'];
+    readonly signer?: Signer;
   } = {},
 ): Promise<Stored> {
   const { writer, assembler, feed } = session({
@@ -103,7 +111,7 @@ async function store(
   });
   const stored: Stored = { runs: [], segments: [], parts: [] };
   let parts: PackedPart[] = [];
-  const how = { stream: STREAM, sealer: options.sealer };
+  const how = { stream: STREAM, sealer: options.sealer, signer: options.signer };
   const takeRun = async (): Promise<void> => {
     const taken = writer.takeRun();
     const previous = stored.runs.at(-1)?.chain ?? GENESIS;
@@ -173,7 +181,11 @@ test('every run and every part stands alone: each change follows the description
         };
         const { segments } = await store(messagesFor(transactions), options);
         for (const { name, bytes } of segments) {
-          for await (const run of readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM })) {
+          for await (const run of readSegment(inChunks(bytes), {
+            ...stretchOf(name),
+            stream: STREAM,
+            trust: undefined,
+          })) {
             const columns = new Map<number, number>();
             const types = new Set<number>();
             for await (const { message } of recordsOfRun(run)) checkDescribed(message, columns, types);
@@ -204,12 +216,18 @@ function stretchOf(name: string): { from: Lsn; to: Lsn } {
 }
 
 async function runsOf(bytes: Buffer, name: string): Promise<StoredRun[]> {
-  return Array.fromAsync(readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM }));
+  return Array.fromAsync(
+    readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM, trust: undefined }),
+  );
 }
 
 async function transactionsIn({ bytes, name }: { bytes: Buffer; name: string }): Promise<TransactionEntry[]> {
   const entries: TransactionEntry[] = [];
-  for await (const run of readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM })) {
+  for await (const run of readSegment(inChunks(bytes), {
+    ...stretchOf(name),
+    stream: STREAM,
+    trust: undefined,
+  })) {
     for await (const member of run.members())
       entries.push(...((await transactionsOf(member, run.facts, undefined)) ?? []));
   }
@@ -266,24 +284,67 @@ test('I 40: the latest time never goes back, and a run’s own times are its own
   expect(runs.some(({ facts }) => facts.maxCommitTime !== facts.latestCommitTime)).toBe(true);
 });
 
-test('a merge copies runs unchanged and needs no key', async () => {
+test('a signed run is read where its key is trusted; unsigned, foreign or changed ones are refused', async () => {
+  const [mine, other] = [signerOf(), signerOf()];
+  const messages = messagesFor(Array.from({ length: 3 }, (_, index) => one(index)));
+  const segmentOf = async (signer?: Signer): Promise<Stored['segments'][number]> => {
+    const { segments } = await store(messages, {
+      runBytes: 1e6,
+      takeAt: () => true,
+      ...(signer && { signer }),
+    });
+    const [segment] = segments;
+    if (segment === undefined) throw new Error('nothing was stored');
+    return segment;
+  };
+  const read = async (
+    { name, bytes }: Stored['segments'][number],
+    trusted: Signer | undefined,
+  ): Promise<number> => {
+    const trust = trusted && createTrust([trusted.publicKey]);
+    return (
+      await Array.fromAsync(readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM, trust }))
+    ).length;
+  };
+  const signed = await segmentOf(mine);
+  expect(await read(signed, mine)).toBe(1);
+  expect(await read(signed, undefined)).toBe(1);
+  await expect(read(signed, other)).rejects.toMatchObject({ code: 'integrity.signature' });
+  await expect(read(await segmentOf(), mine)).rejects.toMatchObject({ code: 'integrity.unsigned' });
+  const at = signed.bytes.indexOf('"ddl":"inferred"') + 7;
+  for (const change of [512, at]) {
+    const bytes = Buffer.from(signed.bytes);
+    bytes.writeUInt8(bytes.readUInt8(change) ^ 1, change);
+    await expect(read({ ...signed, bytes }, mine)).rejects.toMatchObject({ code: 'integrity.signature' });
+  }
+});
+
+test('a merge copies runs unchanged, with their signatures, and needs no key', async () => {
   const { identity, recipient } = await generateIdentity();
+  const signer = signerOf();
   const messages = messagesFor(Array.from({ length: 12 }, (_, index) => one(index)));
-  const { segments } = await store(messages, { runBytes: 400, sealer: createSealer([recipient]) });
+  const { segments } = await store(messages, { runBytes: 400, sealer: createSealer([recipient]), signer });
   expect(segments.length).toBeGreaterThan(3);
   const copied: Pick<PackedRun, 'members'>[] = [];
   for (const { bytes, name } of segments) {
-    for await (const run of readSegment(inChunks(bytes), { ...stretchOf(name), stream: STREAM })) {
+    for await (const run of readSegment(inChunks(bytes), {
+      ...stretchOf(name),
+      stream: STREAM,
+      trust: undefined,
+    })) {
       const members = await Array.fromAsync(run.members());
       const copies = members.map((member) => ({ name: member.facts.name, bytes: member.bytes }));
-      copied.push({ members: [{ name: 'segment.json', bytes: run.document }, ...copies] });
+      copied.push({ members: [...run.head, ...copies] });
     }
   }
   const merged = await packSegment(copied, { modified: MODIFIED });
+  const trust = createTrust([signer.publicKey]);
   const first = stretchOf(segments[0]?.name ?? '');
   const name = nameOf([{ from: first.from, to: stretchOf(segments.at(-1)?.name ?? '').to }]);
   const read = await messagesOf(merged, name, { opener: createOpener([identity]) });
   expect(Buffer.concat(read).equals(Buffer.concat(messages))).toBe(true);
+  const how = { ...stretchOf(name), stream: STREAM, trust };
+  expect(await Array.fromAsync(readSegment(inChunks(merged), how))).toHaveLength(segments.length);
   await expect(messagesOf(merged, name)).rejects.toMatchObject({ code: 'key.missing' });
   const whole = await runsOf(merged, name);
   expect(whole.length).toBe(segments.length);

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { decodeChapter, encodeChapter } from '../../../src/archive/chapter.ts';
 import { sha256Hex } from '../../../src/archive/digest.ts';
@@ -11,6 +13,7 @@ import type {
   MarkDocument,
   StreamDocument,
 } from '../../../src/archive/stream-documents.ts';
+import { createSigner, createTrust } from '../../../src/archive/signature.ts';
 import { asLsn } from '../../../src/model/lsn.ts';
 import { STREAM, session } from '../../support/change-stream.ts';
 
@@ -123,7 +126,7 @@ test('a chapter comes back; one with a hole, another name or damage is refused',
   const runs = await idleRuns(4);
   const [first, , third] = runs;
   if (first === undefined || third === undefined) throw new Error('too few runs');
-  const expected = { from: asLsn(0n), to: asLsn(64n), stream: STREAM };
+  const expected = { from: asLsn(0n), to: asLsn(64n), stream: STREAM, trust: undefined };
   const whole = await encodeChapter(chapterOf(runs));
   expect(await decodeChapter(whole, expected)).toEqual(chapterOf(runs));
   const refusals: readonly (readonly [Buffer, typeof expected, string])[] = [
@@ -136,4 +139,25 @@ test('a chapter comes back; one with a hole, another name or damage is refused',
   ];
   for (const [chapter, name, code] of refusals)
     await expect(decodeChapter(chapter, name)).rejects.toMatchObject({ code });
+});
+
+test('a signed chapter is one object, which stock zstd opens; only a trusted signature counts', async () => {
+  const pem = (): string =>
+    generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  const [mine, other] = [createSigner(pem(), 'mine'), createSigner(pem(), 'other')];
+  const chapter = chapterOf(await idleRuns(2));
+  const trust = createTrust([mine.publicKey]);
+  const expected = { from: asLsn(0n), to: asLsn(32n), stream: STREAM, trust };
+  const signed = await encodeChapter(chapter, mine);
+  expect(await decodeChapter(signed, expected)).toEqual(chapter);
+  expect(await decodeChapter(signed, { ...expected, trust: undefined })).toEqual(chapter);
+  expect(JSON.parse(execFileSync('zstd', ['-dc'], { input: signed }).toString())).toEqual(chapter);
+  const changed = Buffer.from(signed);
+  changed.writeUInt8(changed.readUInt8(20) ^ 1, 20);
+  for (const [bytes, code] of [
+    [await encodeChapter(chapter), 'integrity.unsigned'],
+    [await encodeChapter(chapter, other), 'integrity.signature'],
+    [changed, 'integrity.signature'],
+  ] as const)
+    await expect(decodeChapter(bytes, expected)).rejects.toMatchObject({ code });
 });
