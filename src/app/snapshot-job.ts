@@ -19,6 +19,7 @@ export interface SnapshotJobOptions {
   readonly schema: readonly string[];
   readonly exclude: readonly string[];
   readonly largeObjects: boolean;
+  readonly witness?: boolean;
   readonly lockTimeout?: number;
   readonly giveWayAfter?: number;
   readonly archiveSize?: number;
@@ -69,6 +70,7 @@ export async function snapshotJob(
       compression: run.compression ?? settings.config.snapshot?.compression ?? 'zstd',
       sealer,
       largeObjects: run.largeObjects,
+      witness: run.witness ?? false,
       tools,
       lockTimeoutMs: run.lockTimeout ?? LOCK_TIMEOUT_MS,
       patienceMs: run.giveWayAfter ?? GIVE_WAY_AFTER_MS,

@@ -37,7 +37,7 @@ export const sourceSchema = z.object({
 export type SourceDocument = z.infer<typeof sourceSchema>;
 
 /** How a snapshot is tied to a change stream (REPLICATION C3). Written in its final form from the start. */
-const tieSchema = z.discriminatedUnion('kind', [
+export const tieSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('xid'),
     stream: z.string(),

@@ -20,6 +20,10 @@ export const keys = {
   gap: (source: string, id: string): string => `sources/${source}/gaps/${id}.json`,
   marks: (source: string): string => `sources/${source}/marks/`,
   mark: (source: string, id: string): string => `sources/${source}/marks/${id}.json`,
+  witnesses: (source: string): string => `sources/${source}/witnesses/`,
+  witness: (source: string, id: string): string => `sources/${source}/witnesses/${id}.json`,
+  /** A witness's digests, by the name that its document gives them. */
+  witnessObject: (source: string, name: string): string => `sources/${source}/witnesses/${name}`,
 } as const;
 
 const MANIFEST_KEY = /^sources\/([a-z0-9][a-z0-9_-]{0,30})\/snapshots\/([0-9A-Za-z-]+)\/manifest\.json$/;

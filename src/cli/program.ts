@@ -8,6 +8,7 @@ import { addInitCommand } from './commands/init.ts';
 import { addListCommand } from './commands/list.ts';
 import { addLogCommand } from './commands/log.ts';
 import { addMarkCommand } from './commands/mark.ts';
+import { addWitnessCommand } from './commands/witness.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -39,6 +40,7 @@ for (const add of [
   addSnapshotCommand,
   addCaptureCommand,
   addMarkCommand,
+  addWitnessCommand,
   addStatusCommand,
   addRestoreCommand,
   addListCommand,

@@ -20,6 +20,7 @@ export const FAILPOINTS = [
   'snapshot.copied',
   'snapshot.flushed',
   'snapshot.unlocked',
+  'snapshot.digests-stored',
   'snapshot.before-manifest',
   'snapshot.after-manifest',
   'restore.database-made',

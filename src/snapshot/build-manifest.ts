@@ -81,7 +81,8 @@ export function sourceDocument(source: string, prepared: Prepared): SourceDocume
   };
 }
 
-function tieOf({ snapshot, stream }: Prepared): Manifest['tie'] {
+/** How what is seen under an exported snapshot joins the source's change stream. */
+export function tieOf({ snapshot, stream }: Prepared): Manifest['tie'] {
   const { visible, upper } = snapshot;
   return stream === undefined
     ? { kind: 'none', snapshot: visible, upper }
@@ -208,7 +209,7 @@ function some(
 }
 
 /** Only what shapes COPY text: the rest concerns the source's sessions alone. */
-function pinned(session: Readonly<Record<string, string>>): Record<string, string> {
+export function pinned(session: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(session).filter(([name]) => name in COPY_TEXT_SETTINGS));
 }
 

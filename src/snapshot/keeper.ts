@@ -1,5 +1,5 @@
 import { displayRelation, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
-import { Failure } from '../model/failure.ts';
+import { Failure, throwIfAborted } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { readRelations } from '../postgres/inventory.ts';
 import type { Relation } from '../postgres/inventory.ts';
@@ -86,6 +86,20 @@ export async function askForFlush(connection: Connection): Promise<void> {
   } catch (error) {
     if (!(error instanceof Failure) || error.code === 'source.lost') throw error;
     await connection.execute('ROLLBACK');
+  }
+}
+
+/** Async commits that the snapshot shows must be on the source's disk before it counts (REPLICATION I 15). */
+export async function untilFlushed(
+  watcher: Connection,
+  snapshot: ExportedSnapshot,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await isFlushed(watcher, snapshot.upper)) return;
+  await askForFlush(watcher);
+  while (!(await isFlushed(watcher, snapshot.upper))) {
+    throwIfAborted(signal);
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

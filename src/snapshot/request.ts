@@ -19,6 +19,8 @@ export interface SnapshotRequest {
   readonly compression: Compression;
   readonly sealer: Sealer | undefined;
   readonly largeObjects: boolean;
+  /** Also digest every table under the same snapshot, for proofs of restores. */
+  readonly witness: boolean;
   /** Every client tool set found; the right one is chosen by the server's major. */
   readonly tools: readonly ClientTools[];
   readonly lockTimeoutMs: number;
@@ -43,4 +45,4 @@ export type SnapshotEvent =
       readonly copyBytes: number;
       readonly rows: bigint;
     }
-  | { readonly kind: 'phase'; readonly phase: 'locking' | 'copying' | 'finishing' };
+  | { readonly kind: 'phase'; readonly phase: 'locking' | 'copying' | 'digesting' | 'finishing' };

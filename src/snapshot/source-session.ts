@@ -64,3 +64,8 @@ export class SourceSessions {
     });
   }
 }
+
+/** By which the server's views show the sessions of a job. */
+export function applicationName(sessions: SourceSessions): string {
+  return `tidemark ${sessions.job}`;
+}

@@ -1,18 +1,11 @@
 import type { Manifest, StoredObject } from '../archive/manifest.ts';
-import { newId } from '../catalog/ids.ts';
 import { keys } from '../catalog/keys.ts';
 import { ensureSource } from '../catalog/repository.ts';
 import { previousSnapshot, publishManifest, signManifest } from '../catalog/snapshots.ts';
 import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { openStaging } from '../runtime/staging.ts';
-import type { Connection } from '../postgres/connection.ts';
-import {
-  readDefinitionVersions,
-  readExtensions,
-  readRelations,
-  readTableSizes,
-} from '../postgres/inventory.ts';
+import { readDefinitionVersions, readExtensions } from '../postgres/inventory.ts';
 import { readSequences } from '../postgres/sequences.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { copyTables } from './copy-tables.ts';
@@ -20,16 +13,16 @@ import type { CopiedTables } from './copy-tables.ts';
 import { countTables } from './dump-full.ts';
 import { dumpFull, dumpFullInParallel, dumpGlobals, dumpLargeObjects, dumpSchema } from './dump-tools.ts';
 import type { DumpContext, FullDump } from './dump-tools.ts';
-import { findStream } from './find-stream.ts';
-import { askForFlush, isFlushed, lockAndExport } from './keeper.ts';
-import type { ExportedSnapshot } from './keeper.ts';
-import { orGaveWay, watchForWaiters } from './lock-watch.ts';
+import { untilFlushed } from './keeper.ts';
+import { orGaveWay } from './lock-watch.ts';
 import { buildManifest, sourceDocument } from './build-manifest.ts';
-import { planSnapshot } from './plan.ts';
+import { prepare } from './prepare.ts';
 import type { Prepared } from './prepared.ts';
 import type { SnapshotRequest } from './request.ts';
-import { selectRelations } from './select.ts';
-import { SourceSessions } from './source-session.ts';
+import { applicationName } from './source-session.ts';
+import { storeWitness } from './take-witness.ts';
+import { digestTables } from './witness-tables.ts';
+import type { DigestedTables } from './witness-tables.ts';
 
 /**
  * Takes one consistent snapshot of a source into a repository and returns its manifest.
@@ -47,7 +40,19 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Manifest> 
   const written: { id: string | undefined } = { id: undefined };
   try {
     await using run = new AsyncDisposableStack();
-    const prepared = await prepare({ ...request, signal }, { run, failed });
+    const prepared = await prepare(
+      {
+        ...request,
+        signal,
+        job: 'snapshot',
+        onServer: (facts) => {
+          chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
+          request.onEvent({ kind: 'phase', phase: 'locking' });
+        },
+        onPlanned: (id, plan) => request.onEvent({ kind: 'planned', id, plan }),
+      },
+      { run, failed },
+    );
     written.id = prepared.id;
     const manifest = await store({ ...request, signal }, { prepared, startedAt });
     const final = await signManifest(request.repository, manifest, { signal });
@@ -63,54 +68,6 @@ export async function takeSnapshot(request: SnapshotRequest): Promise<Manifest> 
     // Once stopped, each part only reports that it was: the first reason is the one that tells.
     throw signal.aborted ? interruption(signal) : asFailure(error);
   }
-}
-
-async function prepare(
-  request: SnapshotRequest,
-  life: { readonly run: AsyncDisposableStack; readonly failed: (reason: unknown) => void },
-): Promise<Prepared> {
-  const sessions = new SourceSessions(request.settings, { job: 'snapshot', signal: request.signal });
-  const facts = await sessions.probe();
-  await failpoint('snapshot.probed');
-  chooseTools(request.tools, Math.trunc(facts.versionNumber / 10_000));
-  request.onEvent({ kind: 'phase', phase: 'locking' });
-  const watcher = life.run.use(await sessions.open());
-  const stream = await findStream(request.repository, watcher, { ...request, facts });
-  const relations = await readRelations(watcher);
-  const selected = selectRelations(relations, request.selection, facts.supabase ? 'supabase' : 'postgres');
-  const watch = watchForWaiters(watcher, {
-    patienceMs: request.patienceMs,
-    applicationName: applicationName(sessions),
-    giveWay: life.failed,
-    failed: life.failed,
-  });
-  life.run.defer(() => watch.stop());
-  const keeper = life.run.use(await sessions.open());
-  const snapshot = await lockAndExport(keeper, {
-    relations: [...selected.tables, ...selected.parents],
-    lockTimeoutMs: request.lockTimeoutMs,
-  });
-  const sizes = await readTableSizes(
-    keeper,
-    selected.tables.map((table) => table.oid),
-  );
-  const plan = planSnapshot(selected, sizes, { jobs: request.jobs });
-  const id = newId(new Date(snapshot.instant));
-  request.onEvent({ kind: 'planned', id, plan });
-  const unreadable = relations.filter((relation) => !relation.readable && relation.kind !== 'm');
-  return {
-    id,
-    facts,
-    snapshot,
-    selected,
-    unreadable,
-    plan,
-    stream,
-    sessions,
-    keeper,
-    watcher,
-    failed: life.failed,
-  };
 }
 
 async function store(
@@ -144,6 +101,7 @@ async function store(
     context,
   );
   await failpoint('snapshot.copied');
+  const digested = await digest(request, prepared);
   request.onEvent({ kind: 'phase', phase: 'finishing' });
   await refuseChangedDefinitions(prepared, definitionsBefore);
   await untilFlushed(prepared.watcher, snapshot, request.signal);
@@ -152,6 +110,8 @@ async function store(
   await keeper.execute('ROLLBACK');
   await failpoint('snapshot.unlocked');
   const { source: name, signal } = request;
+  if (digested !== undefined)
+    await storeWitness(request, prepared, digested, { snapshot: prepared.id, signal });
   const previous = await previousSnapshot(request.repository, { source: name, signal });
   return buildManifest({
     request,
@@ -164,6 +124,20 @@ async function store(
     copied,
     parts,
     previous,
+  });
+}
+
+/** Undefined where no witness is wanted, or there is nothing to see. */
+async function digest(request: SnapshotRequest, prepared: Prepared): Promise<DigestedTables | undefined> {
+  const { tables } = prepared.selected;
+  if (!request.witness || tables.length === 0) return undefined;
+  request.onEvent({ kind: 'phase', phase: 'digesting' });
+  return digestTables(prepared, {
+    tables,
+    jobs: request.jobs,
+    endsAt: Number.POSITIVE_INFINITY,
+    signal: request.signal,
+    onTable: () => undefined,
   });
 }
 
@@ -252,10 +226,6 @@ function namingWaiters(
   return (dump) => orGaveWay(watcher, { lockTimeoutMs, applicationName: applicationName(sessions) }, dump);
 }
 
-function applicationName(sessions: SourceSessions): string {
-  return `tidemark ${sessions.job}`;
-}
-
 /** Waits for all. The first failure stops the others, and is thrown when they have ended. */
 async function allOrNothing<T extends readonly unknown[]>(
   failed: (reason: unknown) => void,
@@ -286,20 +256,6 @@ async function refuseChangedDefinitions(prepared: Prepared, before: ReadonlySet<
         facts: { kinds: [...new Set(changed.map((version) => version.split(':')[0] ?? ''))] },
       },
     );
-  }
-}
-
-/** Async commits that the snapshot shows must be on the source's disk before it counts (REPLICATION I 15). */
-async function untilFlushed(
-  watcher: Connection,
-  snapshot: ExportedSnapshot,
-  signal: AbortSignal,
-): Promise<void> {
-  if (await isFlushed(watcher, snapshot.upper)) return;
-  await askForFlush(watcher);
-  while (!(await isFlushed(watcher, snapshot.upper))) {
-    throwIfAborted(signal);
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

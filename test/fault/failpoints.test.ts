@@ -62,6 +62,7 @@ const SNAPSHOT: Readonly<Record<Of<'snapshot'>, SnapshotCase>> = {
   'snapshot.copied': {},
   'snapshot.flushed': {},
   'snapshot.unlocked': {},
+  'snapshot.digests-stored': { args: () => ['--witness'] },
   'snapshot.before-manifest': {},
   'snapshot.after-manifest': { counts: true },
 };

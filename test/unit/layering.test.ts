@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['runtime', 'pgoutput', 'archive'],
   ['storage', 'postgres'],
   ['catalog', 'server'],
-  ['verify', 'history'],
+  ['verify', 'history', 'witness'],
   ['snapshot', 'capture', 'restore', 'replay'],
   ['recovery', 'monitor', 'doctor'],
   [],

@@ -34,6 +34,7 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
     .addOption(repeated('--schema <PATTERN>', 'only these schemas'))
     .addOption(repeated('--exclude <PATTERN>', 'not these tables'))
     .option('--no-large-objects', 'leave large objects out')
+    .option('--witness', 'also digest every table, to prove restores by', false)
     .option('--lock-timeout <TIME>', 'how long to wait for a table lock', seconds('--lock-timeout'))
     .option(
       '--give-way-after <TIME>',
@@ -59,6 +60,8 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
       signal,
       onEvent: (event) => {
         if (event.kind === 'planned') progress.phase(announced(event.id, event.plan));
+        else if (event.kind === 'phase' && event.phase === 'digesting')
+          progress.phase('digesting the tables');
         else if (event.kind === 'phase' && event.phase === 'finishing')
           progress.phase('writing the manifest');
         else if (event.kind === 'progress') progress.update(event.doneBytes, event.totalBytes);
