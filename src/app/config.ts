@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseExpectation } from '../drill/expectation.ts';
 import { Failure } from '../model/failure.ts';
 import { LEAST_RATE, parseDuration, parseRate, parseSize } from '../model/quantities.ts';
 
@@ -15,6 +16,10 @@ const sourceSchema = z.strictObject({
   schemas: z.array(z.string()).optional(),
   exclude: z.array(z.string()).optional(),
 });
+
+const duration = z
+  .string()
+  .refine((text) => parseDuration(text) !== undefined, 'a time like 30s, 15min or 4h');
 
 const rate = z
   .string()
@@ -62,6 +67,27 @@ const configSchema = z.strictObject({
         .string()
         .refine((text) => parseSize(text) !== undefined, 'a size like 2GB')
         .optional(),
+    })
+    .optional(),
+  /** How long a restore may take, and how much work may be lost. */
+  objectives: z.strictObject({ rto: duration.optional(), rpo: duration.optional() }).optional(),
+  drill: z
+    .strictObject({
+      /** `local`, or the URL of a server where databases may be made. */
+      server: z.string().min(1).optional(),
+      checks: z
+        .array(
+          z.strictObject({
+            name: z.string().min(1),
+            sql: z.string().min(1),
+            expect: z
+              .string()
+              .refine((text) => parseExpectation(text) !== undefined, 'a comparison like > 0'),
+          }),
+        )
+        .optional(),
+      /** Tables that must be there, and how many rows they have at least. */
+      tables: z.record(z.string().regex(/^[^.]+\.[^.]+$/, 'schema.table'), z.int().min(0)).optional(),
     })
     .optional(),
   /** A folder for temporary plaintext: what `--staging` names. */

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
 import { Failure } from '../model/failure.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { continueToPoint } from '../recovery/continue-to-point.ts';
 import type { PointOutcome } from '../recovery/outcome.ts';
 import { planRecovery } from '../recovery/plan-recovery.ts';
@@ -17,7 +18,8 @@ import { withRepository } from './list-job.ts';
 import type { Settings } from './settings.ts';
 
 export interface RestoreJobOptions {
-  readonly target: string;
+  /** As the user wrote it, or a database that a job made. */
+  readonly target: string | ConnectionSettings;
   readonly to: string;
   readonly exclusive?: boolean;
   readonly timezone?: string;
@@ -98,7 +100,7 @@ async function requestOf(
   const request: RestoreRequest = {
     repository,
     manifest,
-    target: settings.connection(run.target),
+    target: typeof run.target === 'string' ? settings.connection(run.target) : run.target,
     source: settings.findSource(),
     scope: scopeOf(run),
     clean: run.clean,

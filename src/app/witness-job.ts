@@ -1,9 +1,12 @@
+import type { Opener } from '../archive/age.ts';
 import type { WitnessDocument } from '../archive/witness-document.ts';
 import { checkRecipients, ensureRepository, openRepository } from '../catalog/repository.ts';
+import type { Repository } from '../catalog/repository.ts';
 import { listWitnesses, readDigests, readWitness } from '../catalog/witnesses.ts';
 import { Failure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
+import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { takeWitness } from '../snapshot/take-witness.ts';
 import type { WitnessEvent } from '../snapshot/take-witness.ts';
 import { compareWith } from '../witness/compare-with.ts';
@@ -86,30 +89,46 @@ export async function compareJob(
         remedy: 'take one with tidemark witness, or tidemark snapshot --witness',
       });
     const witness = await readWitness(repository, { source, id }, { signal });
-    if (witness.method !== DIGEST_METHOD)
-      throw new Failure('repository.newer_format', `witness ${id} has digests of another kind`, {
-        facts: { method: witness.method },
-      });
-    const lanes = await readDigests(repository, witness, { opener: await settings.opener(), signal });
-    const tables = witness.tables.flatMap(({ condition, rows, ...table }, index) => {
-      const sums = lanes[index];
-      return sums === undefined ? [] : [{ ...table, condition, digest: { rows: BigInt(rows), lanes: sums } }];
-    });
-    await using stack = new AsyncDisposableStack();
-    const readers: Connection[] = [];
-    for (let count = 0; count < (run.jobs ?? JOBS); count += 1) {
-      const reader = await connect(target, {
-        side: 'target',
-        job: 'witness',
-        signal,
-        session: { ...witness.settings, row_security: 'off', statement_timeout: '0' },
-      });
-      readers.push(stack.use(reader));
-    }
-    const encoding = witness.server.encoding;
-    const verdicts = await compareWith(readers, tables, { encoding, signal, onTable: () => undefined });
+    const opener = await settings.opener();
+    const verdicts = await compareWithWitness(repository, witness, { ...run, target, opener });
     return { witness, verdicts };
   } finally {
     await store.close();
   }
+}
+
+/** Digests the witness's tables in `target` and compares. */
+export async function compareWithWitness(
+  repository: Repository,
+  witness: WitnessDocument,
+  run: {
+    readonly target: ConnectionSettings;
+    readonly opener: Opener | undefined;
+    readonly jobs: number | undefined;
+    readonly signal: AbortSignal;
+  },
+): Promise<TableVerdict[]> {
+  const { signal } = run;
+  if (witness.method !== DIGEST_METHOD)
+    throw new Failure('repository.newer_format', `witness ${witness.id} has digests of another kind`, {
+      facts: { method: witness.method },
+    });
+  const lanes = await readDigests(repository, witness, { opener: run.opener, signal });
+  const tables = witness.tables.flatMap(({ condition, rows, ...table }, index) => {
+    const sums = lanes[index];
+    return sums === undefined ? [] : [{ ...table, condition, digest: { rows: BigInt(rows), lanes: sums } }];
+  });
+  await using stack = new AsyncDisposableStack();
+  const readers: Connection[] = [];
+  for (let count = 0; count < (run.jobs ?? JOBS); count += 1) {
+    const reader = await connect(run.target, {
+      side: 'target',
+      job: 'witness',
+      signal,
+      session: { ...witness.settings, row_security: 'off', statement_timeout: '0' },
+    });
+    readers.push(stack.use(reader));
+  }
+  const { encoding } = witness.server;
+  return await compareWith(readers, tables, { encoding, signal, onTable: () => undefined });
 }

@@ -20,6 +20,8 @@ export const keys = {
   gap: (source: string, id: string): string => `sources/${source}/gaps/${id}.json`,
   marks: (source: string): string => `sources/${source}/marks/`,
   mark: (source: string, id: string): string => `sources/${source}/marks/${id}.json`,
+  drills: (source: string): string => `sources/${source}/drills/`,
+  drillObject: (source: string, name: string): string => `sources/${source}/drills/${name}`,
   witnesses: (source: string): string => `sources/${source}/witnesses/`,
   witness: (source: string, id: string): string => `sources/${source}/witnesses/${id}.json`,
   /** A witness's digests, by the name that its document gives them. */

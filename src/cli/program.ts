@@ -3,6 +3,7 @@ import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
 import { addCaptureCommand } from './commands/capture.ts';
 import { addConfigCommand, addDoctorCommand, addVerifyCommand } from './commands/checks.ts';
+import { addDrillCommand } from './commands/drill.ts';
 import { addDemoCommand } from './commands/demo.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addListCommand } from './commands/list.ts';
@@ -41,6 +42,7 @@ for (const add of [
   addCaptureCommand,
   addMarkCommand,
   addWitnessCommand,
+  addDrillCommand,
   addStatusCommand,
   addRestoreCommand,
   addListCommand,

@@ -37,11 +37,13 @@ export function parseSize(text: string): number | undefined {
   return Math.round(Number(match[1]) * base ** power);
 }
 
-/** Milliseconds of `200ms`, `10s`, `2min`; `5` are seconds. Undefined when it is no time. */
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Milliseconds of `200ms`, `10s`, `2min`, `4h`, `30d`; `5` are seconds. Undefined when it is no time. */
 export function parseDuration(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|min)?$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|min|h|d)?$/.exec(text.trim());
   if (match === null) return undefined;
-  const unit = match[2] === 'ms' ? 1 : match[2] === 'm' || match[2] === 'min' ? 60_000 : 1000;
+  const unit = UNIT_MS[(match[2] ?? 's') as keyof typeof UNIT_MS];
   return Number(match[1]) * unit;
 }
 

@@ -109,8 +109,18 @@ function settingsOf(given: ReadonlyMap<string, string>, environment: Environment
     sslmode: effectiveSslMode(value('sslmode'), host, optional['sslrootcert']),
     connectTimeoutMs: 1000 * toSeconds(value('connect_timeout')),
     silenceMs: toSilence(value('tcp_user_timeout')),
-    display: `postgresql://${encodeURIComponent(user)}@${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(database)}`,
+    display: displayOf({ user, host, port, database }),
   };
+}
+
+/** The same server, another database. */
+export function withDatabase(settings: ConnectionSettings, database: string): ConnectionSettings {
+  return { ...settings, database, display: displayOf({ ...settings, database }) };
+}
+
+function displayOf(at: Pick<ConnectionSettings, 'user' | 'host' | 'port' | 'database'>): string {
+  const host = at.host.includes(':') ? `[${at.host}]` : at.host;
+  return `postgresql://${encodeURIComponent(at.user)}@${host}:${at.port}/${encodeURIComponent(at.database)}`;
 }
 
 /** True for what never leaves this machine: TLS protects nothing there. */

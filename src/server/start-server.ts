@@ -31,6 +31,10 @@ export interface ThrowawayServer extends AsyncDisposable {
   stop(mode?: 'fast' | 'immediate'): Promise<void>;
 }
 
+/** In the system's temporary directory; the file in it has the number of the process that holds the server. */
+export const SERVER_FOLDER = 'tidemark-server-';
+export const HOLDER_FILE = 'holder';
+
 const READY_MS = 60_000;
 const STOP_MS = 15_000;
 /**
@@ -46,8 +50,9 @@ const TIED_TO_STDIN = 'exec 3<&0; (cat <&3 >/dev/null; kill -INT $$) & exec "$@"
 export async function startServer(options: StartOptions): Promise<ThrowawayServer> {
   throwIfAborted(options.signal);
   const owner = await serverOwner();
-  const directory = await mkdtemp(join(tmpdir(), 'tidemark-server-'));
+  const directory = await mkdtemp(join(tmpdir(), SERVER_FOLDER));
   try {
+    await writeFile(join(directory, HOLDER_FILE), String(process.pid));
     if (owner !== undefined) await chown(directory, owner.uid, owner.gid);
     const bin = await usableBinaries(options.binaries, { owner, directory });
     const password = randomBytes(18).toString('base64url');

@@ -40,7 +40,10 @@ export async function compareWith(
       options.onTable(table);
     }
   };
-  await Promise.all(readers.map(work));
+  // All have ended before one's failure is told: the caller closes their connections then.
+  const running = readers.map(work);
+  await Promise.allSettled(running);
+  await Promise.all(running);
   return compareTables(tables, found);
 }
 

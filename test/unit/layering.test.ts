@@ -14,7 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['verify', 'history', 'witness'],
   ['snapshot', 'capture', 'restore', 'replay'],
   ['recovery', 'monitor', 'doctor'],
-  [],
+  ['drill'],
   ['app'],
   ['cli'],
 ];

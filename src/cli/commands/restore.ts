@@ -14,6 +14,7 @@ import { NOT_AUTHENTICATED } from '../terminal.ts';
 import { trafficLine } from '../traffic.ts';
 
 interface RestoreOptions extends RestoreJobOptions {
+  readonly target: string;
   readonly dryRun: boolean;
 }
 
