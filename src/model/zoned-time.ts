@@ -13,7 +13,28 @@ export function instantsOf(text: string, timeZone: string): CommitTime[] | undef
   if (/(?:Z|[+-]\d{2}(?::?\d{2})?)$/.test(text.replace(/^[+-]?\d+-\d{2}-\d{2}/, ''))) return undefined;
   const wall = parseCommitTime(`${text}Z`);
   if (wall === undefined) return undefined;
-  const zone = new Intl.DateTimeFormat('en-US', {
+  const zone = clockOf(timeZone);
+  const offsets = new Set<bigint>();
+  for (let hour = -HOURS_AROUND; hour <= HOURS_AROUND; hour += 1n)
+    offsets.add(offsetAt(zone, wall + hour * MICROSECONDS_PER_HOUR));
+  return [...offsets]
+    .filter((offset) => offsetAt(zone, wall - offset) === offset)
+    .map((offset) => wall - offset)
+    .sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** What a clock on the wall of a time zone shows at a time, read as if it were UTC. A RangeError for an unknown zone. */
+export function wallTimeOf(time: CommitTime, timeZone: string): CommitTime {
+  return time + offsetAt(clockOf(timeZone), time);
+}
+
+/** Making one costs as much as asking it thirty times. */
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+function clockOf(timeZone: string): Intl.DateTimeFormat {
+  const known = clocks.get(timeZone);
+  if (known !== undefined) return known;
+  const clock = new Intl.DateTimeFormat('en-US', {
     timeZone,
     calendar: 'gregory',
     numberingSystem: 'latn',
@@ -26,13 +47,8 @@ export function instantsOf(text: string, timeZone: string): CommitTime[] | undef
     minute: '2-digit',
     second: '2-digit',
   });
-  const offsets = new Set<bigint>();
-  for (let hour = -HOURS_AROUND; hour <= HOURS_AROUND; hour += 1n)
-    offsets.add(offsetAt(zone, wall + hour * MICROSECONDS_PER_HOUR));
-  return [...offsets]
-    .filter((offset) => offsetAt(zone, wall - offset) === offset)
-    .map((offset) => wall - offset)
-    .sort((a, b) => (a < b ? -1 : 1));
+  clocks.set(timeZone, clock);
+  return clock;
 }
 
 const MILLISECONDS_TO_2000 = 946_684_800_000n;

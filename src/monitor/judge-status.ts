@@ -22,6 +22,8 @@ export interface StatusFacts {
   readonly refused: number;
   /** Undefined: by the server's own limit. */
   readonly slotLimit: bigint | undefined;
+  /** What is wrong with schedules and notices (judge-schedules.ts). */
+  readonly schedules: readonly Finding[];
 }
 
 export interface Status {
@@ -68,6 +70,7 @@ export function judgeStatus(facts: StatusFacts): Status {
     ...(look === undefined ? [] : slotFindings(look, facts)),
     ...staleFindings(look, lag),
     ...repositoryFindings(facts),
+    ...facts.schedules,
   ];
   return {
     isProtected: findings.every(({ level }) => level === 'ok' || level === 'info'),

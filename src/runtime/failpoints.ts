@@ -63,6 +63,8 @@ export const FAILPOINTS = [
   'capture.segment-stored',
   'capture.confirmed',
   'capture.chapter-stored',
+  'run.job-begun',
+  'run.job-done',
   'folder.written',
   'folder.linked',
   'folder.synced',

@@ -24,11 +24,12 @@ test('each failpoint stands once in the code, and has a fault test for its kind'
   for (const name of FAILPOINTS)
     expect({ name, times: code.split(`'${name}'`).length - 1 }).toEqual({ name, times: 1 });
   expect(new Set(FAILPOINTS).size).toBe(FAILPOINTS.length);
-  // test/fault/failpoints*.test.ts and capture.test.ts hold one case for each point of these kinds: the compiler counts them.
+  // test/fault/failpoints*.test.ts, capture.test.ts and unattended.test.ts hold one case for each point of these kinds: the compiler counts them.
   expect([...new Set(FAILPOINTS.map((name) => name.split('.')[0]))]).toEqual([
     'snapshot',
     'restore',
     'capture',
+    'run',
     'folder',
     's3',
   ]);

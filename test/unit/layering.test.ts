@@ -9,7 +9,7 @@ const SRC = fileURLToPath(new URL('../../src', import.meta.url));
 const FLOORS: readonly (readonly string[])[] = [
   ['model'],
   ['runtime', 'pgoutput', 'archive'],
-  ['storage', 'postgres'],
+  ['storage', 'postgres', 'schedule'],
   ['catalog', 'server'],
   ['verify', 'history', 'witness'],
   ['snapshot', 'capture', 'restore', 'replay'],
@@ -62,6 +62,10 @@ test('each outside package has one owner room', () => {
     zod: ['archive', 'catalog', 'app'],
     yaml: ['app'],
     commander: ['cli'],
+    'node-cron': ['schedule'],
+    nodemailer: ['monitor'],
+    'nodemailer/lib/smtp-transport': ['monitor'],
+    pino: ['runtime'],
     'cli-progress': ['cli'],
   };
   const found = new Set<string>();

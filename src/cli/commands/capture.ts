@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { captureJob } from '../../app/capture-job.ts';
 import type { FollowUpEvent } from '../../app/resnapshot.ts';
 import type { CaptureEvent } from '../../capture/events.ts';
-import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
+import { describeCapture, fieldsOf } from '../capture-events.ts';
 import type { CommandContext } from '../context.ts';
 import { seconds, size } from '../options.ts';
 import type { Terminal } from '../terminal.ts';
@@ -38,14 +38,14 @@ function reporter(terminal: Terminal): (event: CaptureEvent | FollowUpEvent) => 
   const ignored = { count: 0, told: -Infinity };
   return (event) => {
     if (terminal.json) {
-      terminal.line(lineOf(event), '');
+      terminal.line(fieldsOf(event), '');
       return;
     }
     if (event.kind === 'ignored-messages') {
       const now = performance.now();
       ignored.count += event.count;
       if (now - ignored.told < IGNORED_MS) return;
-      terminal.warn(describe({ ...event, count: ignored.count }).text);
+      terminal.warn(describeCapture({ ...event, count: ignored.count }).text);
       [ignored.count, ignored.told] = [0, now];
       return;
     }
@@ -54,66 +54,8 @@ function reporter(terminal: Terminal): (event: CaptureEvent | FollowUpEvent) => 
       if (now - told < STATUS_MS) return;
       told = now;
     }
-    const { text, warns } = describe(event);
+    const { text, warns } = describeCapture(event);
     if (warns) terminal.warn(text);
     else terminal.note(text);
   };
-}
-
-function lineOf(event: CaptureEvent | FollowUpEvent): Readonly<Record<string, unknown>> {
-  if (!('failure' in event)) return { ...event };
-  const { code, message, remedy } = event.failure;
-  return { ...event, failure: { code, message, remedy } };
-}
-
-function describe(event: CaptureEvent | FollowUpEvent): { readonly text: string; readonly warns: boolean } {
-  switch (event.kind) {
-    case 'standby':
-      return note(
-        `standing by: pid ${event.pid} streams from the slot; this capture takes over when it leaves`,
-      );
-    case 'streaming':
-      return note(`streaming from ${event.from}, into stream ${event.stream}`);
-    case 'status':
-      return note(
-        `stored up to ${event.tidemark}: ${formatCount(event.transactions)} transactions, ${formatBytes(event.storedBytes)}; ` +
-          `${formatBytes(BigInt(event.ownLagBytes))} of WAL behind${event.paused ? ', waiting for the repository' : ''}`,
-      );
-    case 'slot':
-      return warning(event.why);
-    case 'store-trouble':
-      return warning(`the repository does not take it now, trying again: ${event.failure.message}`);
-    case 'lost':
-      return warning(`${event.failure.message}; trying again in ${formatDuration(event.retryMs)}`);
-    case 'waiting':
-      return note(event.why);
-    case 'ignored-messages':
-      return warning(
-        `${event.count} message(s) under our prefix are not of this run of capture, and count for nothing: another capture’s, its own from before a restart, or forged ones`,
-      );
-    case 'schema-changed':
-      return note(`${event.changes} schema change(s) recorded`);
-    case 'gap':
-      return warning(`gap ${event.gap.id} from ${event.gap.from.lsn} on (${event.gap.reason}): ${event.why}`);
-    case 'snapshot-wanted':
-      return warning(`a new snapshot is needed: only that closes gap ${event.gap}`);
-    case 'snapshot-begun':
-      return note(`taking a snapshot, because of gap ${event.gaps.join(', ')}`);
-    case 'snapshot-taken':
-      return note(`snapshot ${event.snapshot} is taken (${event.tables} tables)`);
-    case 'snapshot-postponed':
-      return note(`a snapshot is wanted because of a gap; it is taken at ${event.until}`);
-    case 'snapshot-failed':
-      return warning(`the snapshot that a gap asks for failed: ${event.failure.message}`);
-    case 'snapshot-alert':
-      return warning(`${event.failure.code}: ${event.failure.message}; ${event.failure.remedy}`);
-  }
-}
-
-function note(text: string): { readonly text: string; readonly warns: boolean } {
-  return { text, warns: false };
-}
-
-function warning(text: string): { readonly text: string; readonly warns: boolean } {
-  return { text, warns: true };
 }

@@ -58,6 +58,7 @@ function documentOf(report: StatusReport): Record<string, unknown> {
       newest: newest === undefined ? null : { id: newest.id, ageSeconds: seconds(newest.ageMs) },
       waiting: status.waiting,
     },
+    schedules: report.schedules,
     findings: status.findings,
   };
 }
@@ -78,8 +79,19 @@ function linesOf(report: StatusReport): string[] {
     `gaps       ${gapText(report)}`,
     `DDL        ${stream?.ddl ?? 'nothing recorded'}`,
     `snapshot   ${newest === undefined ? 'none' : `${newest.id}, ${formatDuration(newest.ageMs)} old`}${waiting.length === 0 ? '' : `; ${waiting.length} wait(s) for capture to pass`}`,
+    ...report.schedules.map((schedule) => `schedule   ${scheduleText(schedule)}`),
     ...status.findings.map(findingLine),
   ];
+}
+
+function scheduleText({ name, job, last, failures, next }: StatusReport['schedules'][number]): string {
+  const how =
+    last === undefined
+      ? 'has not run'
+      : last.outcome === 'begun'
+        ? `begun ${last.startedAt}, not ended yet (or killed)`
+        : `${last.outcome} ${last.endedAt}${last.code === undefined ? '' : ` (${last.code})`}${failures > 1 ? `, ${failures} times in a row` : ''}`;
+  return `${name} (${job}): ${how}; next ${next ?? 'never'}`;
 }
 
 function slotText({ status: { slot }, sourceReached, slotName }: StatusReport): string {

@@ -28,6 +28,7 @@ const FACTS: StatusFacts = {
   snapshots: [SNAPSHOT],
   refused: 0,
   slotLimit: undefined,
+  schedules: [],
 };
 
 const slotIs = (

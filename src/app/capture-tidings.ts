@@ -1,0 +1,72 @@
+import type { CaptureEvent } from '../capture/events.ts';
+import { Failure } from '../model/failure.ts';
+import { formatDuration } from '../model/quantities.ts';
+import type { FollowUpEvent } from './resnapshot.ts';
+import { failureOf } from './schedule-runner.ts';
+import type { Tidings } from './schedule-runner.ts';
+
+/** A connection is lost now and then, and comes back: that is no news until it has lasted. */
+const LASTING_MS = 5 * 60_000;
+
+/** Says what somebody should know of what capture tells: gaps at once, trouble when it lasts. */
+export class CaptureTidings {
+  #trouble: { readonly since: number; readonly failure: Failure } | undefined;
+  #tidemark = '';
+
+  of(event: CaptureEvent | FollowUpEvent, now: number): Tidings[] {
+    switch (event.kind) {
+      case 'lost':
+      case 'store-trouble':
+        this.#trouble ??= { since: now, failure: event.failure };
+        return this.lasting(now);
+      case 'streaming':
+        return this.#over();
+      case 'status': {
+        const hasMoved = event.tidemark !== this.#tidemark;
+        this.#tidemark = event.tidemark;
+        return hasMoved ? this.#over() : [];
+      }
+      case 'gap': {
+        const { id, reason, from } = event.gap;
+        const message = `gap ${id} from ${from.lsn} on (${reason}): ${event.why}`;
+        return [failureOf('gap', new Failure('stream.gap', message))];
+      }
+      case 'snapshot-failed':
+      case 'snapshot-alert':
+        return [failureOf('gap', event.failure)];
+      case 'snapshot-taken':
+        return [recovery('gap', `snapshot ${event.snapshot} follows it`)];
+      case 'standby':
+      case 'slot':
+      case 'waiting':
+      case 'ignored-messages':
+      case 'schema-changed':
+      case 'snapshot-wanted':
+      case 'snapshot-begun':
+      case 'snapshot-postponed':
+        return [];
+    }
+  }
+
+  /** Capture has ended by itself. */
+  ended(failure: Failure): Tidings[] {
+    return [failureOf('capture', failure)];
+  }
+
+  /** To be asked each minute: trouble tells of itself only when it comes. */
+  lasting(now: number): Tidings[] {
+    if (this.#trouble === undefined || now - this.#trouble.since < LASTING_MS) return [];
+    const { since, failure } = this.#trouble;
+    const message = `for ${formatDuration(now - since)}: ${failure.message}`;
+    return [failureOf('capture', new Failure(failure.code, message, { remedy: failure.remedy }))];
+  }
+
+  #over(): Tidings[] {
+    this.#trouble = undefined;
+    return [recovery('capture', 'changes are stored again')];
+  }
+}
+
+function recovery(subject: string, message: string): Tidings {
+  return { kind: 'recovery', subject, code: undefined, message, remedy: undefined };
+}
