@@ -9,7 +9,7 @@ import { parseDuration, parseSize } from '../model/quantities.ts';
 import type { Config } from './config.ts';
 import { PROGRAM } from './program.ts';
 import { GapFollower } from './resnapshot.ts';
-import type { FollowUpEvent } from './resnapshot.ts';
+import type { Exclusively, FollowUpEvent } from './resnapshot.ts';
 import type { Settings } from './settings.ts';
 
 interface CaptureJobOptions {
@@ -22,7 +22,7 @@ interface CaptureJobOptions {
 interface CaptureRun extends CaptureJobOptions {
   readonly onEvent: (event: CaptureEvent | FollowUpEvent) => void;
   /** Keeps the snapshots that gaps ask for apart from others of this process. */
-  readonly exclusively?: <T>(act: () => Promise<T>) => Promise<T>;
+  readonly exclusively?: Exclusively;
   readonly signal: AbortSignal;
 }
 

@@ -2,7 +2,7 @@ import type { CaptureEvent } from '../capture/events.ts';
 import { Failure } from '../model/failure.ts';
 import { formatDuration } from '../model/quantities.ts';
 import type { FollowUpEvent } from './resnapshot.ts';
-import { failureOf } from './schedule-runner.ts';
+import { failureOf, recovered } from './schedule-runner.ts';
 import type { Tidings } from './schedule-runner.ts';
 
 /** A connection is lost now and then, and comes back: that is no news until it has lasted. */
@@ -35,7 +35,7 @@ export class CaptureTidings {
       case 'snapshot-alert':
         return [failureOf('gap', event.failure)];
       case 'snapshot-taken':
-        return [recovery('gap', `snapshot ${event.snapshot} follows it`)];
+        return [recovered('gap', `snapshot ${event.snapshot} follows it`)];
       case 'standby':
       case 'slot':
       case 'waiting':
@@ -63,10 +63,6 @@ export class CaptureTidings {
 
   #over(): Tidings[] {
     this.#trouble = undefined;
-    return [recovery('capture', 'changes are stored again')];
+    return [recovered('capture', 'changes are stored again')];
   }
-}
-
-function recovery(subject: string, message: string): Tidings {
-  return { kind: 'recovery', subject, code: undefined, message, remedy: undefined };
 }

@@ -1,3 +1,4 @@
+import { notifyTargets } from './notify-targets.ts';
 import type { Settings } from './settings.ts';
 
 const SECRET = /secret|password|token|accessKeyId/i;
@@ -20,6 +21,9 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
     ),
     snapshot: config.snapshot ?? {},
     capture: config.capture ?? {},
+    schedules: config.schedules ?? [],
+    notify: (await notifyTargets(config)).map(({ name, on }) => ({ name, on })),
+    smtp: config.smtp === undefined ? null : hidden({ ...config.smtp, url: addressOf(config.smtp.url) }),
     encryption: {
       recipients: config.encryption?.recipients ?? [],
       identityFile: config.encryption?.identityFile ?? null,
@@ -28,6 +32,11 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
     // As understood: what was pasted there by mistake may be a private key.
     trust: settings.trust()?.publicKeys ?? [],
   };
+}
+
+function addressOf(url: string | undefined): string | undefined {
+  const { protocol, host } = (url === undefined ? null : URL.parse(url)) ?? {};
+  return host === undefined ? undefined : `${protocol}//${host}`;
 }
 
 function hidden(entry: object): unknown {

@@ -18,12 +18,15 @@ export type FollowUpEvent =
   /** Somebody has to look. */
   | { readonly kind: 'snapshot-alert'; readonly failure: Failure };
 
+/** Waits for its turn, or fails with the signal. */
+export type Exclusively = <T>(act: () => Promise<T>, signal: AbortSignal) => Promise<T>;
+
 interface FollowerOptions {
   readonly settings: Settings;
   readonly repository: Repository;
   readonly onEvent: (event: FollowUpEvent) => void;
   /** Decides and takes while nobody else takes a snapshot. */
-  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
+  readonly exclusively: Exclusively;
   readonly signal: AbortSignal;
 }
 
@@ -66,7 +69,7 @@ export class GapFollower {
       this.#wanted = Promise.withResolvers();
       let wait = RETRY_MS;
       try {
-        wait = await this.#options.exclusively(() => this.#follow());
+        wait = await this.#options.exclusively(() => this.#follow(), signal);
       } catch (error) {
         if (!signal.aborted) onEvent({ kind: 'snapshot-failed', failure: asFailure(error) });
       }

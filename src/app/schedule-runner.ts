@@ -65,6 +65,7 @@ export class ScheduleRunner {
   readonly #history: JobHistory;
   #watchedSince = 0;
   #isRead = false;
+  #wasUnreadable = false;
   #next: number | undefined;
 
   constructor(options: RunnerOptions) {
@@ -124,6 +125,7 @@ export class ScheduleRunner {
     } catch (error) {
       if (signal.aborted) return false;
       const failure = asFailure(error);
+      this.#wasUnreadable = true;
       onEvent({ kind: 'history-unreadable', schedule: subject, failure });
       tell(failureOf(subject, failure));
       return false;
@@ -137,7 +139,10 @@ export class ScheduleRunner {
         schedule: subject,
         startedAt: new Date(last.startedAt).toISOString(),
       });
-    if (last !== undefined && needsSomebody(runs, schedule.retry))
+    const isFailing = needsSomebody(runs, schedule.retry);
+    if (this.#wasUnreadable && !isFailing) tell(recovered(subject, 'the repository can be read again'));
+    this.#wasUnreadable = false;
+    if (last !== undefined && isFailing)
       recall(subject, {
         open: true,
         at: new Map([[last.end?.code ?? 'internal', last.end?.at ?? last.startedAt]]),
@@ -207,9 +212,8 @@ export class ScheduleRunner {
       onEvent({ kind: 'job-ended', schedule: subject, outcome, milliseconds, snapshot });
     if (outcome !== 'done') return;
     const message = snapshot === undefined ? '' : `snapshot ${snapshot}`;
-    const tidings = { subject, code: undefined, message, remedy: undefined };
-    tell({ kind: 'recovery', ...tidings });
-    tell({ kind: 'success', ...tidings });
+    tell(recovered(subject, message));
+    tell({ ...recovered(subject, message), kind: 'success' });
   }
 
   #announce(now: number): void {
@@ -230,6 +234,10 @@ export class ScheduleRunner {
 
 export function failureOf(subject: string, { code, message, remedy }: Failure): Tidings {
   return { kind: 'failure', subject, code, message, remedy };
+}
+
+export function recovered(subject: string, message: string): Tidings {
+  return { kind: 'recovery', subject, code: undefined, message, remedy: undefined };
 }
 
 function untilNextMinute(): number {

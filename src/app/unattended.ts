@@ -102,7 +102,7 @@ class Supervisor {
         try {
           await captureJob(this.#settings, {
             resnapshot: true,
-            exclusively: (act) => this.#lanes.snapshot.run(act, signal),
+            exclusively: (act, stop) => this.#lanes.snapshot.run(act, stop),
             onEvent: (event) => {
               if (event.kind === 'streaming') wait = FIRST_RETRY_MS;
               this.#hear(event);

@@ -20,6 +20,10 @@ export class CommandContext {
   readonly #signal: AbortSignal;
   /** Of the command that ran; for printing a failure in the form that was asked for. */
   terminal = new Terminal({ json: process.argv.includes('--json'), quiet: false });
+  /** That a stop was asked for: where a command keeps a log, in its form. */
+  announce = (line: string): void => {
+    process.stderr.write(`\n${line}\n`);
+  };
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;

@@ -20,18 +20,18 @@ import { CommandContext } from './context.ts';
 import { addCommonOptions } from './options.ts';
 
 const stop = new AbortController();
+const context = new CommandContext(stop.signal);
 let asked = 0;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     asked += 1;
     // The second request does not wait for a clean end: without its last object, nothing that was written counts.
     if (asked > 1) process.exit(130);
-    process.stderr.write(`\n${signal}: stopping; once more to end at once\n`);
+    context.announce(`${signal}: stopping; once more to end at once`);
     stop.abort(new Failure('interrupted', `stopped by ${signal}`));
   });
 }
 
-const context = new CommandContext(stop.signal);
 const program = new Command('tidemark')
   .description('Point-in-time recovery for a Postgres of which you hold only the connection string')
   .version(PROGRAM, '-V, --version')

@@ -27,6 +27,7 @@ export function addRunCommand(program: Command, run: CommandContext): void {
       forPeople: terminal.interactive,
       write: (line) => process.stderr.write(line),
     });
+    run.announce = (line) => log.info({}, line);
     log.info({ source: settings.sourceName }, `tidemark run: source ${settings.sourceName}`);
     await runUnattended(settings, { capture: options['capture'] !== false, onEvent: logger(log), signal });
     log.info({}, 'stopped');
