@@ -31,6 +31,8 @@ const scheduleSchema = z.discriminatedUnion('job', [
     job: z.literal('snapshot'),
     engine: z.enum(['copy', 'pg_dump']).default('copy'),
     jobs: z.int().min(1).max(64).optional(),
+    /** Also digests of every table, for `tidemark witness --compare`. */
+    witness: z.boolean().default(false),
     /** Of the objects of these snapshots, instead of the repository's own. */
     storageClass: z.string().min(1).optional(),
   }),

@@ -38,6 +38,7 @@ async function takeScheduled(
     schema: [],
     exclude: [],
     largeObjects: true,
+    witness: schedule.witness,
     onEvent: () => undefined,
     onCreated: () => undefined,
     signal,
