@@ -134,8 +134,6 @@ test('a first day: both snapshots, changes stored until the end, a standby that 
   await first.said({ kind: 'job-ended', schedule: 'daily', outcome: 'done' });
   await first.said({ kind: 'job-ended', schedule: 'weekly', outcome: 'done' });
   await first.said({ kind: 'job-next', schedule: 'check' });
-  const second = unattended(at);
-  await second.said({ kind: 'standby' });
   await until(async () => (await status(at)).ok);
   expect((await status(at)).schedules).toMatchObject([
     { name: 'daily', last: { outcome: 'done' } },
@@ -143,11 +141,16 @@ test('a first day: both snapshots, changes stored until the end, a standby that 
     { name: 'check' },
   ]);
   await sql(source, "UPDATE market.apartments SET title = title || '!'");
+  // For all that it can see, the second one has a first snapshot to take: not while it stands by.
+  rmSync(join(at.cwd, 'backups/sources/main/jobs'), { recursive: true });
+  const second = unattended(at);
+  await second.said({ kind: 'standby' });
   expect(await first.stop()).toBe(0);
-  await second.said({ kind: 'streaming' });
-  await second.said({ kind: 'job-next', schedule: 'daily' });
+  await second.said({ kind: 'job-ended', schedule: 'daily', outcome: 'done' });
   expect(await second.stop('SIGINT')).toBe(0);
-  expect(second.events.some(({ kind }) => kind === 'job-begun')).toBe(false);
+  const order = second.events.map(({ kind }) => kind);
+  expect(order.indexOf('job-begun')).toBeGreaterThan(order.indexOf('streaming'));
+  expect(order.indexOf('streaming')).toBeGreaterThan(order.indexOf('standby'));
 
   const target = absentDatabase(server);
   await tidemarkJson(['restore', '--repository', 'local', '--target', target, '--create'], at);
@@ -169,11 +172,22 @@ test('a first day: both snapshots, changes stored until the end, a standby that 
   expect(third.events.filter(({ kind }) => kind === 'job-begun')).toHaveLength(2);
   expect(webhook.kinds('daily')).toEqual([
     'success null',
+    'success null',
     'failure job.missed',
     'recovery null',
     'success null',
   ]);
   await mail.got('tidemark main: works again: daily');
+
+  // What can't be mended by waiting is told at once.
+  const [snapshot = ''] = readdirSync(join(at.cwd, 'backups/sources/main/snapshots'));
+  writeFileSync(join(at.cwd, 'backups/sources/main/snapshots', snapshot, 'data-0001.tar'), 'not what it was');
+  lastDone(at, 'check', 'verify', '2026-01-01T04:00:00Z');
+  const fourth = unattended(at);
+  await fourth.said({ kind: 'job-failed', schedule: 'check' });
+  await fourth.said({ kind: 'told' });
+  expect(await fourth.stop()).toBe(0);
+  expect(webhook.kinds('check').at(-1)).toBe('failure integrity.digest');
   const said = JSON.stringify([mail.mails, webhook.bodies, first.events, third.events]);
   for (const secret of ['hunter2', 'secret-path', new URL(source).password])
     expect(said).not.toContain(secret);
