@@ -2,8 +2,8 @@ import type { CaptureEvent } from '../capture/events.ts';
 import { Failure } from '../model/failure.ts';
 import { formatDuration } from '../model/quantities.ts';
 import type { FollowUpEvent } from './resnapshot.ts';
-import { failureOf, recovered } from './schedule-runner.ts';
-import type { Tidings } from './schedule-runner.ts';
+import { failed, recovered } from './tidings.ts';
+import type { Tidings } from './tidings.ts';
 
 /** A connection is lost now and then, and comes back: that is no news until it has lasted. */
 const LASTING_MS = 5 * 60_000;
@@ -20,6 +20,8 @@ export class CaptureTidings {
         this.#trouble ??= { since: now, failure: event.failure };
         return this.lasting(now);
       case 'streaming':
+      // Another capture is at work.
+      case 'standby':
         return this.#over();
       case 'status': {
         const hasMoved = event.tidemark !== this.#tidemark;
@@ -29,14 +31,13 @@ export class CaptureTidings {
       case 'gap': {
         const { id, reason, from } = event.gap;
         const message = `gap ${id} from ${from.lsn} on (${reason}): ${event.why}`;
-        return [failureOf('gap', new Failure('stream.gap', message))];
+        return [failed('gap', new Failure('stream.gap', message))];
       }
       case 'snapshot-failed':
       case 'snapshot-alert':
-        return [failureOf('gap', event.failure)];
+        return [failed('gap', event.failure)];
       case 'snapshot-taken':
         return [recovered('gap', `snapshot ${event.snapshot} follows it`)];
-      case 'standby':
       case 'slot':
       case 'waiting':
       case 'ignored-messages':
@@ -50,7 +51,7 @@ export class CaptureTidings {
 
   /** Capture has ended by itself. */
   ended(failure: Failure): Tidings[] {
-    return [failureOf('capture', failure)];
+    return [failed('capture', failure)];
   }
 
   /** To be asked each minute: trouble tells of itself only when it comes. */
@@ -58,7 +59,7 @@ export class CaptureTidings {
     if (this.#trouble === undefined || now - this.#trouble.since < LASTING_MS) return [];
     const { since, failure } = this.#trouble;
     const message = `for ${formatDuration(now - since)}: ${failure.message}`;
-    return [failureOf('capture', new Failure(failure.code, message, { remedy: failure.remedy }))];
+    return [failed('capture', new Failure(failure.code, message, { remedy: failure.remedy }))];
   }
 
   #over(): Tidings[] {

@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Failure, asFailure } from '../model/failure.ts';
-import type { Notice } from '../monitor/notice.ts';
 import type { Told } from '../monitor/notice-policy.ts';
 import type { Lane } from '../runtime/lane.ts';
 import { failpoint } from '../runtime/failpoints.ts';
@@ -12,6 +11,8 @@ import { JobHistory } from './job-history.ts';
 import type { AttemptEnd } from './job-history.ts';
 import { runJob } from './scheduled-jobs.ts';
 import type { Settings } from './settings.ts';
+import { failed, recovered, succeeded } from './tidings.ts';
+import type { Tidings } from './tidings.ts';
 
 export type ScheduleEvent =
   | {
@@ -33,9 +34,6 @@ export type ScheduleEvent =
   | { readonly kind: 'job-killed'; readonly schedule: string; readonly startedAt: string }
   | { readonly kind: 'job-next'; readonly schedule: string; readonly at: string }
   | { readonly kind: 'history-unreadable'; readonly schedule: string; readonly failure: Failure };
-
-/** A notice without what is the same for all. */
-export type Tidings = Pick<Notice, 'kind' | 'subject' | 'code' | 'message' | 'remedy'>;
 
 interface RunnerOptions {
   /** Of the schedule's own repository. */
@@ -118,7 +116,7 @@ export class ScheduleRunner {
   /** False when the history can't be read: who does not know what was done must not do it over and over. */
   async #read(): Promise<boolean> {
     if (this.#isRead) return true;
-    const { schedule, signal, onEvent, tell, recall } = this.#options;
+    const { schedule, signal, onEvent, tell } = this.#options;
     const subject = schedule.name;
     try {
       await this.#history.load(signal);
@@ -127,27 +125,33 @@ export class ScheduleRunner {
       const failure = asFailure(error);
       this.#wasUnreadable = true;
       onEvent({ kind: 'history-unreadable', schedule: subject, failure });
-      tell(failureOf(subject, failure));
+      tell(failed(subject, failure));
       return false;
     }
     this.#isRead = true;
+    this.#tellOfBefore();
+    return true;
+  }
+
+  /** What an earlier process has left, and may not have lived to tell. */
+  #tellOfBefore(): void {
+    const { schedule, onEvent, tell, recall } = this.#options;
+    const subject = schedule.name;
     const { runs } = this.#history;
     const last = runs.at(-1);
-    if (last !== undefined && last.end === undefined)
-      onEvent({
-        kind: 'job-killed',
-        schedule: subject,
-        startedAt: new Date(last.startedAt).toISOString(),
-      });
     const isFailing = needsSomebody(runs, schedule.retry);
     if (this.#wasUnreadable && !isFailing) tell(recovered(subject, 'the repository can be read again'));
     this.#wasUnreadable = false;
-    if (last !== undefined && isFailing)
-      recall(subject, {
-        open: true,
-        at: new Map([[last.end?.code ?? 'internal', last.end?.at ?? last.startedAt]]),
-      });
-    return true;
+    if (last === undefined) return;
+    const { end } = last;
+    if (end === undefined) {
+      const startedAt = new Date(last.startedAt).toISOString();
+      onEvent({ kind: 'job-killed', schedule: subject, startedAt });
+      const message = `what was begun at ${startedAt} never ended: its process was killed`;
+      if (isFailing) tell(failed(subject, new Failure('job.killed', message)));
+    } else if (isFailing) {
+      recall(subject, { open: true, at: new Map([[end.code ?? '', end.at]]) });
+    }
   }
 
   /** When its turn has come, what is due is judged anew: waiting may have taken hours. */
@@ -168,7 +172,7 @@ export class ScheduleRunner {
     const due = new Date(dueAt).toISOString();
     if (reason === 'missed')
       tell(
-        failureOf(
+        failed(
           schedule.name,
           new Failure('job.missed', `what was due at ${due} was not done; it is done now`),
         ),
@@ -205,7 +209,7 @@ export class ScheduleRunner {
     const subject = schedule.name;
     if (outcome === 'failed' && failure !== undefined) {
       onEvent({ kind: 'job-failed', schedule: subject, failure });
-      if (needsSomebody(this.#history.runs, schedule.retry)) tell(failureOf(subject, failure));
+      if (needsSomebody(this.#history.runs, schedule.retry)) tell(failed(subject, failure));
       return;
     }
     if (outcome !== 'failed')
@@ -213,7 +217,7 @@ export class ScheduleRunner {
     if (outcome !== 'done') return;
     const message = snapshot === undefined ? '' : `snapshot ${snapshot}`;
     tell(recovered(subject, message));
-    tell({ ...recovered(subject, message), kind: 'success' });
+    tell(succeeded(subject, message));
   }
 
   #announce(now: number): void {
@@ -230,14 +234,6 @@ export class ScheduleRunner {
     await pause(milliseconds, undefined, { signal }).catch(() => undefined);
     if (Date.now() > until + ASLEEP_MS) this.#watchedSince = Date.now();
   }
-}
-
-export function failureOf(subject: string, { code, message, remedy }: Failure): Tidings {
-  return { kind: 'failure', subject, code, message, remedy };
-}
-
-export function recovered(subject: string, message: string): Tidings {
-  return { kind: 'recovery', subject, code: undefined, message, remedy: undefined };
 }
 
 function untilNextMinute(): number {

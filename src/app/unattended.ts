@@ -6,13 +6,14 @@ import type { NotifyEvent } from '../monitor/notifier.ts';
 import { Lane } from '../runtime/lane.ts';
 import { captureJob } from './capture-job.ts';
 import { CaptureTidings } from './capture-tidings.ts';
-import { NOTIFY } from './config-unattended.ts';
-import { JobHistory } from './job-history.ts';
 import { notifyTargets } from './notify-targets.ts';
 import type { FollowUpEvent } from './resnapshot.ts';
 import { ScheduleRunner } from './schedule-runner.ts';
-import type { ScheduleEvent, Tidings } from './schedule-runner.ts';
+import type { ScheduleEvent } from './schedule-runner.ts';
 import type { Settings } from './settings.ts';
+import type { Tidings } from './tidings.ts';
+import { Turn } from './turn.ts';
+import { Undelivered } from './undelivered.ts';
 
 export type RunEvent =
   | CaptureEvent
@@ -47,6 +48,9 @@ export async function runUnattended(settings: Settings, run: Unattended): Promis
 class Supervisor {
   readonly #settings: Settings;
   readonly #run: Unattended;
+  /** Also when one of its works fails, which none should: then all of it ends, and whoever has started it starts it anew. */
+  readonly #over = new AbortController();
+  readonly #signal: AbortSignal;
   readonly #notifier: Notifier;
   readonly #undelivered: Undelivered;
   readonly #turn = new Turn();
@@ -57,7 +61,8 @@ class Supervisor {
   constructor(settings: Settings, run: Unattended, targets: ConstructorParameters<typeof Notifier>[0]) {
     this.#settings = settings;
     this.#run = run;
-    this.#undelivered = new Undelivered(settings, run.signal);
+    this.#signal = AbortSignal.any([run.signal, this.#over.signal]);
+    this.#undelivered = new Undelivered(settings, this.#signal);
     this.#notifier = new Notifier(targets, (event) => {
       run.onEvent(event);
       this.#undelivered.note(event);
@@ -67,13 +72,20 @@ class Supervisor {
   async run(): Promise<void> {
     const { capture } = this.#run;
     if (!capture) this.#turn.set(true);
-    await Promise.all([...(capture ? [this.#capture()] : []), ...this.#runners().map((one) => one.run())]);
-    await this.#notifier.close(LAST_WORDS_MS);
-    await this.#undelivered.settled;
+    const works = [...(capture ? [this.#capture()] : []), ...this.#runners().map((one) => one.run())];
+    try {
+      await Promise.all(works);
+    } finally {
+      this.#over.abort();
+      await Promise.allSettled(works);
+      await this.#notifier.close(LAST_WORDS_MS);
+      await this.#undelivered.settled;
+    }
   }
 
   #runners(): ScheduleRunner[] {
-    const { signal, onEvent } = this.#run;
+    const signal = this.#signal;
+    const { onEvent } = this.#run;
     return (this.#settings.config.schedules ?? []).map(
       (schedule) =>
         new ScheduleRunner({
@@ -94,7 +106,8 @@ class Supervisor {
 
   /** Again and again, for as long as the signal lets it. */
   async #capture(): Promise<void> {
-    const { signal, onEvent } = this.#run;
+    const signal = this.#signal;
+    const { onEvent } = this.#run;
     const clock = setInterval(() => this.#tell(this.#tidings.lasting(Date.now())), MINUTE_MS);
     let wait = FIRST_RETRY_MS;
     try {
@@ -135,66 +148,5 @@ class Supervisor {
   #tell(all: readonly Tidings[]): void {
     for (const tidings of all)
       this.#notifier.tell({ ...tidings, source: this.#settings.sourceName, at: new Date() });
-  }
-}
-
-/** Whose turn it is to follow the schedules: who streams from the slot, of all that run for a source. Nobody knows before capture has said something. */
-class Turn {
-  #ours = false;
-  #come = Promise.withResolvers<void>();
-
-  set(ours: boolean): void {
-    if (ours) this.#come.resolve();
-    else if (this.#ours) this.#come = Promise.withResolvers();
-    this.#ours = ours;
-  }
-
-  /** Until it is ours, or the signal. Whether that had to be waited for. */
-  async wait(signal: AbortSignal): Promise<boolean> {
-    if (this.#ours) return false;
-    const stopped = Promise.withResolvers<void>();
-    const stop = (): void => stopped.resolve();
-    signal.addEventListener('abort', stop);
-    if (!signal.aborted) await Promise.race([this.#come.promise, stopped.promise]);
-    signal.removeEventListener('abort', stop);
-    return true;
-  }
-}
-
-/** Notices that reached nobody stand in the job history, so that `status` tells of them. */
-class Undelivered {
-  readonly #history: JobHistory;
-  readonly #signal: AbortSignal;
-  #isFailing: boolean | undefined;
-  settled: Promise<void> = Promise.resolve();
-
-  constructor(settings: Settings, signal: AbortSignal) {
-    this.#history = new JobHistory(settings, NOTIFY);
-    this.#signal = signal;
-  }
-
-  /** Only when it changes: what works needs no record each time. */
-  note(event: NotifyEvent): void {
-    const isFailing = event.kind === 'not-told';
-    if (this.#isFailing === isFailing) return;
-    const isFirst = this.#isFailing === undefined;
-    this.#isFailing = isFailing;
-    this.settled = this.settled.then(() => this.#write(isFailing, isFirst)).catch(() => undefined);
-  }
-
-  async #write(isFailing: boolean, isFirst: boolean): Promise<void> {
-    const signal = AbortSignal.any([
-      AbortSignal.timeout(LAST_WORDS_MS),
-      ...(isFailing ? [] : [this.#signal]),
-    ]);
-    if (isFirst) await this.#history.load(signal);
-    const last = this.#history.runs.at(-1);
-    if (!isFailing && last?.end?.outcome !== 'failed') return;
-    const attempt = { job: 'notify', reason: 'scheduled', dueAt: Date.now(), attempt: 1 } as const;
-    const id = await this.#history.begin(attempt, signal);
-    await this.#history.end(
-      id,
-      isFailing ? { outcome: 'failed', code: 'notify.failed' } : { outcome: 'done' },
-    );
   }
 }

@@ -239,6 +239,10 @@ export const FAILURE_CODES = {
     exit: 3,
     remedy: 'nothing was there to do it when it was due; it is caught up now: keep `tidemark run` running',
   },
+  'job.killed': {
+    exit: 3,
+    remedy: 'see what killed `tidemark run`, like a lack of memory; the job is tried again when it is due',
+  },
   'notify.failed': {
     exit: 1,
     remedy: 'correct notify and smtp in tidemark.yaml, then try `tidemark alert --test`',
