@@ -1,5 +1,4 @@
 import type { Manifest } from '../archive/manifest.ts';
-import { lsnOf } from '../archive/run-document.ts';
 import { findRepository } from '../catalog/repository.ts';
 import { listSnapshotFolders } from '../catalog/snapshots.ts';
 import { listStreams } from '../catalog/streams.ts';
@@ -9,7 +8,6 @@ import { checkSource } from '../doctor/check-source.ts';
 import { checkStaging } from '../doctor/check-staging.ts';
 import { captureNames } from '../model/capture-names.ts';
 import { Failure } from '../model/failure.ts';
-import type { Lsn } from '../model/lsn.ts';
 import type { Finding } from '../model/finding.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
@@ -65,20 +63,10 @@ export async function verifyJob(
     const verified: StreamReport[] = [];
     for (const stream of streams) {
       options.onSnapshot(`stream ${stream}`);
-      const neededFrom = neededOf(stream, manifests);
-      verified.push(await verifyStream(repository, { source, stream }, { ...options, opener, neededFrom }));
+      verified.push(await verifyStream(repository, { source, stream }, { ...options, opener }));
     }
     return { reports, streams: verified };
   });
-}
-
-/** The lowest position from which a snapshot's changes are read, as far as manifests say. */
-function neededOf(stream: string, manifests: readonly Manifest[]): Lsn | undefined {
-  const positions = manifests.flatMap(({ tie }) => {
-    if (tie.kind === 'none' || tie.stream !== stream) return [];
-    return [lsnOf(tie.kind === 'position' ? tie.lsn : (tie.scanFrom ?? tie.upper))];
-  });
-  return positions.sort((a, b) => (a < b ? -1 : 1))[0];
 }
 
 function refusedReport(snapshot: string, refusal: Failure): VerifyReport {

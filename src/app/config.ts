@@ -3,8 +3,8 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { parseExpectation } from '../drill/expectation.ts';
 import { Failure } from '../model/failure.ts';
-import { LEAST_RATE, parseDuration, parseRate, parseSize } from '../model/quantities.ts';
 import { name, notifySchema, schedulesSchema, smtpSchema } from './config-unattended.ts';
+import { LEAST_RATE, parseDuration, parsePeriod, parseRate, parseSize } from '../model/quantities.ts';
 
 const sourceSchema = z.strictObject({
   url: z.string().min(1),
@@ -42,6 +42,36 @@ const repositorySchema = z.strictObject({
     .optional(),
   limits: z.strictObject({ upload: rate.optional(), download: rate.optional() }).optional(),
 });
+
+const keep = z.int().min(1).max(100_000).optional();
+const period = z
+  .string()
+  .refine((text) => parsePeriod(text) !== undefined, 'a period like 30d, 12h or 8w')
+  .optional();
+
+/** What `prune` keeps of each source in a repository. */
+const retentionSchema = z.strictObject({
+  keepLast: keep,
+  keepHourly: keep,
+  keepDaily: keep,
+  keepWeekly: keep,
+  keepMonthly: keep,
+  keepYearly: keep,
+  keepWithin: period,
+  /** Every instant this far back stays restorable; without it, from the oldest snapshot on that a rule keeps. */
+  changes: period.refine((text) => text === undefined || (parsePeriod(text) ?? 0) > 0, 'more than nothing'),
+  timezone: z.string().refine(isTimeZone, 'a time zone like Europe/Berlin').optional(),
+  /** How long what goes stays after it was marked. */
+  grace: period,
+});
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).format(0) !== '';
+  } catch {
+    return false;
+  }
+}
 
 /** `tidemark.yaml`. Unknown settings are refused: one that is ignored silently may be the one that mattered. */
 const configSchema = z.strictObject({
@@ -92,6 +122,8 @@ const configSchema = z.strictObject({
   schedules: schedulesSchema.optional(),
   notify: notifySchema.optional(),
   smtp: smtpSchema.optional(),
+  /** By the names of `repositories`. */
+  retention: z.record(name, retentionSchema).optional(),
   /** A folder for temporary plaintext: what `--staging` names. */
   staging: z.string().min(1).optional(),
   encryption: z
@@ -169,6 +201,7 @@ function withKnownNames(config: Config, path: string): Config {
       setting: `schedules.${index}.repository`,
       repository,
     })),
+    ...Object.keys(config.retention ?? {}).map((repository) => ({ setting: 'retention', repository })),
   ];
   for (const { setting, repository } of named)
     if (repository !== undefined && config.repositories?.[repository] === undefined)

@@ -24,6 +24,7 @@ export async function printableConfig(settings: Settings): Promise<unknown> {
     schedules: config.schedules ?? [],
     notify: (await notifyTargets(config)).map(({ name, on }) => ({ name, on })),
     smtp: config.smtp === undefined ? null : hidden({ ...config.smtp, url: addressOf(config.smtp.url) }),
+    retention: config.retention ?? {},
     encryption: {
       recipients: config.encryption?.recipients ?? [],
       identityFile: config.encryption?.identityFile ?? null,

@@ -6,11 +6,12 @@ import { assertSourceName } from '../catalog/ids.ts';
 import type { Signing } from '../catalog/signatures.ts';
 import { readStoredIdentity } from '../catalog/stored-identity.ts';
 import { Failure } from '../model/failure.ts';
-import { parseRate } from '../model/quantities.ts';
+import { parsePeriod, parseRate } from '../model/quantities.ts';
 import { parseConnectionService, parseConnectionUrl } from '../postgres/connection-settings.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { discoverTools } from '../postgres/tools.ts';
 import type { ClientTools } from '../postgres/tools.ts';
+import type { RetentionRules } from '../retention/plan.ts';
 import { Meter } from '../storage/meter.ts';
 import type { Traffic } from '../storage/meter.ts';
 import { openStore } from '../storage/open-store.ts';
@@ -139,8 +140,7 @@ export class Settings {
 
   /** Undefined when no repository is configured anywhere. */
   async findStore(): Promise<Store | undefined> {
-    const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
-    const named = wanted ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
+    const named = this.#repositoryName();
     if (named === undefined) return undefined;
     const entry = this.config.repositories?.[named];
     const { meter } = this.#sharing;
@@ -153,6 +153,29 @@ export class Settings {
       meter,
       limits,
     });
+  }
+
+  #repositoryName(): string | undefined {
+    const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
+    return wanted ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
+  }
+
+  /** What `prune` keeps in the repository that is meant, and its grace. Fails with `config.missing`. */
+  retention(): { readonly rules: RetentionRules; readonly graceMs: number } {
+    const named = this.#repositoryName();
+    const found = named === undefined ? undefined : this.config.retention?.[named];
+    if (found === undefined)
+      throw new Failure('config.missing', 'nothing says what this repository keeps', {
+        remedy:
+          'write retention: { NAME: { keepDaily: 7 } } into tidemark.yaml, by the repository’s name there',
+      });
+    const { keepWithin, changes, grace, timezone = 'UTC', ...counts } = found;
+    const period = (text: string | undefined): number | undefined =>
+      text === undefined ? undefined : parsePeriod(text);
+    return {
+      rules: { ...counts, keepWithin: period(keepWithin), changes: period(changes), timezone },
+      graceMs: period(grace) ?? DEFAULT_GRACE_MS,
+    };
   }
 
   /** The command line's limits are those of whatever repository it names. */
@@ -243,6 +266,8 @@ export class Settings {
   }
 }
 
+/** A restore that may write no lease has this long between its plan and the first thing that it misses. */
+const DEFAULT_GRACE_MS = 3_600_000;
 /** The store waits out an outage itself (storage/s3-retries.ts). */
 const IDENTITY_MS = 180_000;
 

@@ -30,6 +30,9 @@ export const keys = {
   jobs: ({ source, schedule }: JobFolder): string => `sources/${source}/jobs/${schedule}/`,
   jobBegun: (at: JobFolder, id: string): string => `${keys.jobs(at)}${id}.begun.json`,
   jobEnded: (at: JobFolder, id: string): string => `${keys.jobs(at)}${id}.ended.json`,
+  cuts: (source: string, id: string): string => `sources/${source}/streams/${id}/cuts/`,
+  cut: (source: string, id: string, position: string): string =>
+    `sources/${source}/streams/${id}/cuts/${position}.json`,
 } as const;
 
 /** Which schedule of which source. */

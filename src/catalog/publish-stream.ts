@@ -91,7 +91,7 @@ export async function publishMark(
 }
 
 /** A JSON document, behind its signature if the repository is signed. */
-async function putSigned(
+export async function putSigned(
   repository: Repository,
   document: { readonly key: string; readonly bytes: Buffer },
   options: CallOptions,

@@ -67,13 +67,17 @@ export async function judgeIn(
 
 function streamFacts(history: SourceHistory, view: StreamView): StreamFacts {
   const { id, document, start, covered } = view;
-  const ended = history.streams.some(
+  return { id, document, start, covered, ended: isEnded(history, view) };
+}
+
+/** Whether a newer stream has taken over: this one grows no more. */
+export function isEnded(history: SourceHistory, view: StreamView): boolean {
+  return history.streams.some(
     (other) =>
       other.repository === view.repository &&
-      other.document.slot === document.slot &&
+      other.document.slot === view.document.slot &&
       startOf(other) > startOf(view),
   );
-  return { id, document, start, covered, ended };
 }
 
 function further(one: StreamView | undefined, other: StreamView): StreamView {

@@ -11,6 +11,7 @@ import { addListCommand } from './commands/list.ts';
 import { addLogCommand } from './commands/log.ts';
 import { addMarkCommand } from './commands/mark.ts';
 import { addWitnessCommand } from './commands/witness.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addShowCommand } from './commands/show.ts';
@@ -53,6 +54,7 @@ for (const add of [
   addLogCommand,
   addVerifyCommand,
   addAlertCommand,
+  addPruneCommand,
   addConfigCommand,
   addDemoCommand,
 ])

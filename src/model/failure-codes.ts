@@ -160,6 +160,16 @@ export const FAILURE_CODES = {
     remedy: 'another capture writes this stream: stop one of them; nothing was overwritten',
   },
 
+  'prune.refused': {
+    exit: 4,
+    remedy: 'take a good snapshot first; what is old may be all that is good',
+  },
+  'prune.unsafe': {
+    exit: 4,
+    remedy: 'nothing was removed; run it again, and report this if it says the same',
+  },
+  'prune.under_way': { exit: 4, remedy: 'another prune is at work on this source; wait for its end' },
+
   'integrity.digest': {
     exit: 9,
     remedy: 'the stored bytes changed; restore from another snapshot or repository',

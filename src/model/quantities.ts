@@ -47,6 +47,24 @@ export function parseDuration(text: string): number | undefined {
   return Number(match[1]) * unit;
 }
 
+const PERIODS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** Milliseconds of `30d`, `12h`, `8w`, `90min`, `10s`; undefined when it is none, or its unit could mean two things. */
+export function parsePeriod(text: string): number | undefined {
+  const match = /^(\d{1,6})\s*(s|min|h|d|w)$/.exec(text.trim());
+  return match === null ? undefined : Number(match[1]) * (PERIODS[match[2] ?? ''] ?? 0) * 1000;
+}
+
+/** `30d`, `90min`: what `parsePeriod` reads. */
+export function formatPeriod(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
+  const [unit = 's', size = 1] =
+    Object.entries(PERIODS)
+      .reverse()
+      .find(([name, length]) => name !== 'w' && seconds >= length && seconds % length === 0) ?? [];
+  return `${seconds / size}${unit}`;
+}
+
 /** Slower than this, with many connections, each one is silent for so long that it looks dead. */
 export const LEAST_RATE = 100_000;
 

@@ -16,6 +16,13 @@ export interface SeenSegment extends Link {
   readonly runs?: readonly RunDocument[];
 }
 
+/** From where on a stream must be there, since what lay before was taken away. */
+export interface Cut {
+  readonly at: Lsn;
+  /** What the run that begins there is chained to. */
+  readonly previous: string;
+}
+
 /** What the chain of a stream says of what is missing: in front, in between. */
 export function chainFindings(
   found: readonly (readonly SeenSegment[])[],
@@ -23,7 +30,7 @@ export function chainFindings(
     readonly start: Lsn;
     /** SHA-256 of `stream.json`. */
     readonly genesis: string;
-    readonly neededFrom: Lsn | undefined;
+    readonly cut: Cut | undefined;
     readonly all: readonly SeenSegment[];
   },
 ): Finding[] {
@@ -53,6 +60,7 @@ export function chapterFindings(
     readonly key: string;
     readonly seen: readonly SeenSegment[];
     readonly found: readonly (readonly SeenSegment[])[];
+    readonly cut: Cut | undefined;
   },
 ): Finding[] {
   const byName = new Map(stream.seen.map((segment) => [segmentName(segment), segment]));
@@ -64,7 +72,8 @@ export function chapterFindings(
       const isCovered = stream.found.some(
         (piece) => (piece[0]?.from ?? stretch.to) <= stretch.from && stretch.to <= (piece.at(-1)?.to ?? 0n),
       );
-      return isCovered
+      const isCut = stream.cut !== undefined && stretch.to <= stream.cut.at;
+      return isCovered || isCut
         ? []
         : [error('repository.object_missing', `${stream.key} tells of ${name}, which is not there`)];
     }
@@ -89,18 +98,28 @@ function breakFinding(end: Lsn, next: SeenSegment): Finding {
   );
 }
 
+/** A beginning that is gone is damage, unless a cut says that it was taken away: then nothing behind the cut may be gone. */
 function beginningFindings(
   first: SeenSegment,
-  stream: { readonly start: Lsn; readonly genesis: string; readonly neededFrom: Lsn | undefined },
+  stream: { readonly start: Lsn; readonly genesis: string; readonly cut: Cut | undefined },
 ): Finding[] {
-  if (first.from === stream.start)
-    return first.previous === undefined || first.previous === stream.genesis
+  const { cut, start, genesis } = stream;
+  const isChained = (to: string): boolean => first.previous === undefined || first.previous === to;
+  if (first.from === start)
+    return isChained(genesis)
       ? []
       : [error('integrity.chain', `${segmentName(first)} is not chained to stream.json`)];
-  const { neededFrom } = stream;
-  const message = `changes before ${formatLsn(first.from)} are not stored any more`;
-  if (neededFrom !== undefined && neededFrom < first.from)
-    return [error('integrity.chain', `${message}; a snapshot needs those from ${formatLsn(neededFrom)} on`)];
+  const expected = cut?.at ?? start;
+  if (first.from > expected)
+    return [
+      error(
+        'integrity.chain',
+        `changes from ${formatLsn(expected)} to ${formatLsn(first.from)} are missing, and no cut says that they were taken away`,
+      ),
+    ];
+  if (cut !== undefined && first.from === cut.at && !isChained(cut.previous))
+    return [error('integrity.chain', `${segmentName(first)} is not what was there when the stream was cut`)];
+  const message = `changes before ${formatLsn(first.from)} were taken away by prune`;
   return [{ level: 'info', check: 'stream.pruned', message }];
 }
 

@@ -6,6 +6,7 @@ import type { RunDocument } from '../archive/run-document.ts';
 import { readPart, readSegment, recordsOf, transactionsOf } from '../archive/segment-reader.ts';
 import type { StoredRun } from '../archive/segment-reader.ts';
 import type { RunFacts } from '../archive/stream-documents.ts';
+import { readCut } from '../catalog/cuts.ts';
 import { keys } from '../catalog/keys.ts';
 import { pieces } from '../catalog/pieces.ts';
 import type { Repository } from '../catalog/repository.ts';
@@ -14,18 +15,15 @@ import { listChapters, listSegments, readStream } from '../catalog/streams.ts';
 import type { StreamAddress } from '../catalog/streams.ts';
 import { throwIfAborted } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
-import type { Lsn } from '../model/lsn.ts';
 import { foundBy } from './found-by.ts';
 import { chainFindings, chapterFindings } from './stream-findings.ts';
-import type { SeenSegment } from './stream-findings.ts';
+import type { Cut, SeenSegment } from './stream-findings.ts';
 import { readChapter } from '../catalog/read-chapter.ts';
 
 export interface VerifyStreamOptions {
   /** Also decrypt and decompress, and read every record. Needs the private key of an encrypted stream. */
   readonly deep: boolean;
   readonly opener: Opener | undefined;
-  /** The lowest position that a snapshot needs it from: what was pruned before is not missed. */
-  readonly neededFrom: Lsn | undefined;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
 }
@@ -78,9 +76,9 @@ class StreamCheck {
     const seen: SeenSegment[] = [];
     for (const segment of listed) seen.push(await this.#segment(segment));
     const found = pieces(seen);
-    const { neededFrom } = this.#options;
     const start = lsnOf(stream.document.start);
-    this.#findings.push(...chainFindings(found, { start, genesis: stream.sha256, neededFrom, all: seen }));
+    const cut = await this.#cut();
+    this.#findings.push(...chainFindings(found, { start, genesis: stream.sha256, cut, all: seen }));
     for (const chapter of chapters) {
       const document = await this.#find(chapter.key, () =>
         readChapter(this.#repository, chapter, {
@@ -89,7 +87,7 @@ class StreamCheck {
         }),
       );
       if (document !== undefined)
-        this.#findings.push(...chapterFindings(document, { key: chapter.key, seen, found }));
+        this.#findings.push(...chapterFindings(document, { key: chapter.key, seen, found, cut }));
     }
     return {
       stream: this.#at.stream,
@@ -98,6 +96,11 @@ class StreamCheck {
       transactions: this.#transactions,
       findings: this.#findings,
     };
+  }
+
+  async #cut(): Promise<Cut | undefined> {
+    const found = await this.#find('cut', () => readCut(this.#repository, this.#at, this.#options));
+    return found && { at: lsnOf(found.at), previous: found.previous };
   }
 
   /** Without digests when it could not be read: then it is named for that, and not missed besides. */

@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['runtime', 'pgoutput', 'archive'],
   ['storage', 'postgres', 'schedule'],
   ['catalog', 'server'],
-  ['verify', 'history', 'witness'],
+  ['verify', 'retention', 'history', 'witness'],
   ['snapshot', 'capture', 'restore', 'replay'],
   ['recovery', 'monitor', 'doctor'],
   ['drill'],

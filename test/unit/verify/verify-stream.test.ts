@@ -2,8 +2,10 @@ import { beforeEach, expect, test } from 'vitest';
 import type { Finding } from '../../../src/model/finding.ts';
 import type { Repository } from '../../../src/catalog/repository.ts';
 import { listSegments } from '../../../src/catalog/streams.ts';
-import { asLsn } from '../../../src/model/lsn.ts';
-import type { Lsn } from '../../../src/model/lsn.ts';
+import { FORMAT_VERSION } from '../../../src/archive/manifest.ts';
+import { publishCut } from '../../../src/catalog/cuts.ts';
+import { readSegmentFacts } from '../../../src/catalog/segment-facts.ts';
+import { asLsn, formatLsn } from '../../../src/model/lsn.ts';
 import { createMemoryStore } from '../../../src/storage/memory.ts';
 import type { Store } from '../../../src/storage/store.ts';
 import { verifyStream } from '../../../src/verify/verify-stream.ts';
@@ -28,8 +30,8 @@ beforeEach(async () => {
   keys = (await listSegments(repository, at, { signal })).map(({ key }) => key);
 });
 
-const verify = async (neededFrom?: Lsn): Promise<readonly Finding[]> => {
-  const options = { deep: true, opener: undefined, onProgress: () => undefined, neededFrom, signal };
+const verify = async (): Promise<readonly Finding[]> => {
+  const options = { deep: true, opener: undefined, onProgress: () => undefined, signal };
   return (await verifyStream(repository, at, options)).findings;
 };
 const bytesOf = async (key: string): Promise<Buffer> =>
@@ -111,16 +113,61 @@ test('a chapter that says otherwise is named, and so is one that is broken', asy
   expect(errors(await verify())).toEqual([expect.stringContaining(chapter?.key ?? '-')]);
 });
 
-test('pruned from its beginning: right, unless a snapshot needs what is gone', async () => {
+test('I 45: a beginning that is gone is damage, unless a cut that was stored before says so', async () => {
+  const runs = await readSegmentFacts(
+    store,
+    (await listSegments(repository, at, { signal }))[3] ?? missing(),
+    {
+      stream: at.stream,
+      signal,
+    },
+  );
   await store.delete(keys[0] ?? '', { signal });
-  for (const object of await Array.fromAsync(store.list('sources/', { signal })))
-    if (object.key.includes('/chapters/')) await store.delete(object.key, { signal });
-  expect(errors(await verify())).toEqual([]);
-  expect(errors(await verify(asLsn(1100n)))).toEqual([]);
-  expect(errors(await verify(asLsn(1099n)))).toEqual([
-    expect.stringMatching(/a snapshot needs those from 0\/44B on/),
+  expect(errors(await verify())).toEqual([
+    expect.stringMatching(/integrity.chain changes from 0\/3E8 to 0\/44C are missing, and no cut/),
+    expect.stringMatching(/object_missing/),
+  ]);
+  const cut = {
+    formatVersion: FORMAT_VERSION,
+    kind: 'tidemark-cut',
+    ...at,
+    at: formatLsn(asLsn(1300n)),
+    previous: runs[0]?.facts.previous ?? '',
+    createdBy: 'test',
+    cutAt: '2026-11-23T12:00:00Z',
+  } as const;
+  await publishCut(repository, cut, { signal });
+  // Half done: oldest first, so that what is left is a stream without its beginning.
+  for (const key of [undefined, keys[1], keys[2]]) {
+    if (key !== undefined) await store.delete(key, { signal });
+    const findings = await verify();
+    expect(errors(findings)).toEqual([]);
+    expect(findings).toEqual([expect.objectContaining({ level: 'info', check: 'stream.pruned' })]);
+  }
+  await store.delete(keys[3] ?? '', { signal });
+  expect(errors(await verify())).toEqual([
+    expect.stringMatching(/integrity.chain changes from 0\/514 to 0\/578 are missing, and no cut/),
   ]);
 });
+
+test('I 45: what stands at a cut must be what was there when it was made', async () => {
+  for (const key of keys.slice(0, 3)) await store.delete(key, { signal });
+  const cut = {
+    formatVersion: FORMAT_VERSION,
+    kind: 'tidemark-cut',
+    ...at,
+    at: formatLsn(asLsn(1300n)),
+    previous: 'f'.repeat(64),
+    createdBy: 'test',
+    cutAt: '2026-11-23T12:00:00Z',
+  } as const;
+  await publishCut(repository, cut, { signal });
+  expect(errors(await verify())).toEqual([expect.stringContaining('is not what was there when')]);
+});
+
+function missing(): never {
+  throw new Error('no such segment');
+}
 
 test('a zombie’s segments beside the chain are no error', async () => {
   const zombie = stream.fork();

@@ -1,0 +1,69 @@
+import { keys } from '../catalog/keys.ts';
+import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
+import type { Repository } from '../catalog/repository.ts';
+import { checkPlan } from './check-plan.ts';
+import { planRetention } from './plan.ts';
+import type { RetentionPlan, RetentionRules } from './plan.ts';
+import { readFacts } from './read-facts.ts';
+import type { ReadFacts } from './read-facts.ts';
+import { readRemoval } from './stream-removal.ts';
+import type { StreamRemoval } from './stream-removal.ts';
+
+/** A snapshot that goes. */
+interface SnapshotRemoval {
+  readonly id: string;
+  /** The manifest first, so that it never half exists; then its signature, then data. */
+  readonly keys: readonly string[];
+  readonly bytes: number;
+}
+
+/** A plan, down to the objects. */
+export interface PreparedPrune {
+  readonly plan: RetentionPlan;
+  readonly read: ReadFacts;
+  readonly snapshots: readonly SnapshotRemoval[];
+  readonly streams: readonly StreamRemoval[];
+  /** What can be restored to afterwards. */
+  readonly windows: readonly RecoveryWindow[];
+}
+
+export interface PrepareOptions {
+  readonly source: string;
+  readonly rules: RetentionRules;
+  readonly failedAttempt: string | undefined;
+  /** Milliseconds of the epoch. */
+  readonly now: number;
+  readonly signal: AbortSignal;
+}
+
+/** Reads, plans, and proves the plan on what it would leave. Changes nothing. */
+export async function preparePrune(repository: Repository, options: PrepareOptions): Promise<PreparedPrune> {
+  const { source, rules, signal } = options;
+  const read = await readFacts(repository, { ...options, changes: rules.changes });
+  const plan = planRetention({ ...read.facts, failedAttempt: options.failedAttempt }, rules);
+  const snapshots = plan.snapshots
+    .filter(({ keep }) => !keep)
+    .map(({ id }) => snapshotRemoval(source, id, read));
+  const streams: StreamRemoval[] = [];
+  for (const { id, cut } of plan.streams) {
+    const view = read.history.streams.find((candidate) => candidate.id === id);
+    const removal =
+      view === undefined || cut === undefined ? undefined : await readRemoval(view, cut, { signal });
+    if (removal !== undefined) streams.push(removal);
+  }
+  const doomed = new Set([...snapshots, ...streams].flatMap((removal) => removal.keys));
+  const isDoomed = (key: string): boolean => doomed.has(key);
+  const windows = await checkPlan(repository, plan, { read, isDoomed, source, signal });
+  return { plan, read, snapshots, streams, windows };
+}
+
+function snapshotRemoval(source: string, id: string, read: ReadFacts): SnapshotRemoval {
+  const objects = read.folders.get(id) ?? [];
+  const manifest = keys.manifest(source, id);
+  const rank = (key: string): number => (key === manifest ? 0 : key === keys.signature(manifest) ? 1 : 2);
+  return {
+    id,
+    keys: objects.map(({ key }) => key).sort((a, b) => rank(a) - rank(b)),
+    bytes: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  };
+}
