@@ -15,6 +15,7 @@ import { previewRestore } from '../restore/preflight.ts';
 import { restoreSnapshot } from '../restore/restore-snapshot.ts';
 import type { RestoreScope } from '../restore/scope.ts';
 import { withRepository } from './list-job.ts';
+import { withRestoreLease } from './restore-lease.ts';
 import type { Settings } from './settings.ts';
 
 export interface RestoreJobOptions {
@@ -39,6 +40,7 @@ export interface RestoreJobOptions {
 interface JobRun extends RestoreJobOptions {
   readonly signal: AbortSignal;
   readonly onEvent?: (event: RestoreEvent) => void;
+  readonly onWarning?: (line: string) => void;
 }
 
 export interface PointReport extends RestoreReport {
@@ -48,24 +50,37 @@ export interface PointReport extends RestoreReport {
 
 /** Brings the target's point back: the newest snapshot before it, and the changes from there on. */
 export async function restoreJob(settings: Settings, run: JobRun): Promise<PointReport> {
-  return withRepository(settings, run.signal, async (repository) => {
-    const { request, recovery } = await requestOf(settings, repository, run);
-    const planned = recovery.replay;
-    if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
-    const continuation = await continueToPoint(recovery, planned, {
-      source: settings.sourceName,
-      repository,
-      target: request.target,
-      opener: await settings.opener(),
-      wanted: wantedTables(request.manifest, request.scope),
-      onProgress: (soFar) => request.onEvent({ kind: 'changes', ...soFar }),
-      signal: run.signal,
-    });
-    const { outcome, ...report } = await restoreSnapshot({ ...request, continuation });
-    if (outcome === undefined) return report;
-    const { sequences: _, ...changes } = JSON.parse(outcome) as PointOutcome;
-    return { ...report, changes: { stream: planned.stream, ...changes } };
+  const { signal, onWarning = () => undefined } = run;
+  return withRepository(settings, signal, (repository) =>
+    withRestoreLease(repository, { source: settings.sourceName, onWarning, signal }, async (needs) => {
+      const { request, recovery } = await requestOf(settings, repository, run);
+      await needs(recovery);
+      return restorePlanned(settings, { repository, request, recovery }, run);
+    }),
+  );
+}
+
+async function restorePlanned(
+  settings: Settings,
+  of: { readonly repository: Repository; readonly request: RestoreRequest; readonly recovery: RecoveryPlan },
+  run: JobRun,
+): Promise<PointReport> {
+  const { repository, request, recovery } = of;
+  const planned = recovery.replay;
+  if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
+  const continuation = await continueToPoint(recovery, planned, {
+    source: settings.sourceName,
+    repository,
+    target: request.target,
+    opener: await settings.opener(),
+    wanted: wantedTables(request.manifest, request.scope),
+    onProgress: (soFar) => request.onEvent({ kind: 'changes', ...soFar }),
+    signal: run.signal,
   });
+  const { outcome, ...report } = await restoreSnapshot({ ...request, continuation });
+  if (outcome === undefined) return report;
+  const { sequences: _, ...changes } = JSON.parse(outcome) as PointOutcome;
+  return { ...report, changes: { stream: planned.stream, ...changes } };
 }
 
 /** What the restore would do, and what stands in its way. Changes nothing. */

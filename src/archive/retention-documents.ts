@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FORMAT_VERSION } from './manifest.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.number().int().nonnegative();
 const lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
 
 /**
@@ -21,3 +22,39 @@ export const cutSchema = z.object({
   cutAt: z.iso.datetime(),
 });
 export type CutDocument = z.infer<typeof cutSchema>;
+
+/** What makes a lease or mark one that somebody stands behind: it changes at least once within `ttlSeconds`. */
+const held = {
+  formatVersion: z.literal(FORMAT_VERSION),
+  id: z.string(),
+  source: z.string(),
+  ttlSeconds: z.number().positive(),
+  renewals: count,
+};
+
+/** `leases/restore-<source>-<id>.json`: a restore reads these things; nothing of them may go. */
+export const leaseSchema = z.object({
+  ...held,
+  kind: z.literal('tidemark-lease'),
+  /** Absent while it still plans: anything of the source. */
+  needs: z
+    .object({
+      snapshot: z.string(),
+      /** Of `stream`, everything at or behind `from`. */
+      changes: z.object({ stream: z.string(), from: lsn }).optional(),
+    })
+    .optional(),
+});
+export type LeaseDocument = z.infer<typeof leaseSchema>;
+
+/** `leases/prune-<source>.json`: what will go, or, while `state` is `deleting`, what must count as gone. */
+export const pruneMarkSchema = z.object({
+  ...held,
+  kind: z.literal('tidemark-prune'),
+  state: z.enum(['marked', 'deleting']),
+  snapshots: z.array(z.string()),
+  cuts: z.array(z.object({ stream: z.string(), at: lsn })),
+  /** Beginnings of keys: data that no document names. */
+  leftovers: z.array(z.string()),
+});
+export type PruneMark = z.infer<typeof pruneMarkSchema>;

@@ -33,6 +33,10 @@ export const keys = {
   cuts: (source: string, id: string): string => `sources/${source}/streams/${id}/cuts/`,
   cut: (source: string, id: string, position: string): string =>
     `sources/${source}/streams/${id}/cuts/${position}.json`,
+  restoreLeases: (source: string): string => `leases/restore-${source}-`,
+  restoreLease: (source: string, id: string): string => `leases/restore-${source}-${id}.json`,
+  pruneMark: (source: string): string => `leases/prune-${source}.json`,
+  clock: (id: string): string => `leases/clock-${id}`,
 } as const;
 
 /** Which schedule of which source. */

@@ -1,7 +1,10 @@
+import { readPruneMark } from '../catalog/leases.ts';
 import { keys } from '../catalog/keys.ts';
 import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { checkPlan } from './check-plan.ts';
+import { findLeftovers } from './leftovers.ts';
+import type { Leftover } from './leftovers.ts';
 import { planRetention } from './plan.ts';
 import type { RetentionPlan, RetentionRules } from './plan.ts';
 import { readFacts } from './read-facts.ts';
@@ -10,7 +13,7 @@ import { readRemoval } from './stream-removal.ts';
 import type { StreamRemoval } from './stream-removal.ts';
 
 /** A snapshot that goes. */
-interface SnapshotRemoval {
+export interface SnapshotRemoval {
   readonly id: string;
   /** The manifest first, so that it never half exists; then its signature, then data. */
   readonly keys: readonly string[];
@@ -23,6 +26,7 @@ export interface PreparedPrune {
   readonly read: ReadFacts;
   readonly snapshots: readonly SnapshotRemoval[];
   readonly streams: readonly StreamRemoval[];
+  readonly leftovers: readonly Leftover[];
   /** What can be restored to afterwards. */
   readonly windows: readonly RecoveryWindow[];
 }
@@ -39,7 +43,9 @@ export interface PrepareOptions {
 /** Reads, plans, and proves the plan on what it would leave. Changes nothing. */
 export async function preparePrune(repository: Repository, options: PrepareOptions): Promise<PreparedPrune> {
   const { source, rules, signal } = options;
-  const read = await readFacts(repository, { ...options, changes: rules.changes });
+  const mark = await readPruneMark(repository.store, source, { signal });
+  const halfGone = mark?.document.state === 'deleting' ? mark.document.snapshots : [];
+  const read = await readFacts(repository, { ...options, changes: rules.changes, halfGone });
   const plan = planRetention({ ...read.facts, failedAttempt: options.failedAttempt }, rules);
   const snapshots = plan.snapshots
     .filter(({ keep }) => !keep)
@@ -54,7 +60,8 @@ export async function preparePrune(repository: Repository, options: PrepareOptio
   const doomed = new Set([...snapshots, ...streams].flatMap((removal) => removal.keys));
   const isDoomed = (key: string): boolean => doomed.has(key);
   const windows = await checkPlan(repository, plan, { read, isDoomed, source, signal });
-  return { plan, read, snapshots, streams, windows };
+  const leftovers = plan.refusals.length > 0 ? [] : await findLeftovers(read, options);
+  return { plan, read, snapshots, streams, leftovers, windows };
 }
 
 function snapshotRemoval(source: string, id: string, read: ReadFacts): SnapshotRemoval {

@@ -32,6 +32,8 @@ interface ReadOptions {
   readonly changes: number | undefined;
   /** Milliseconds of the epoch. */
   readonly now: number;
+  /** Snapshots that a prune which was killed had begun to remove: no attempts at a snapshot. */
+  readonly halfGone: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -69,7 +71,7 @@ export async function readFacts(repository: Repository, options: ReadOptions): P
       gaps: tableGaps(history.gaps, view.id),
     });
   const complete = new Set(manifests.map(({ id }) => id));
-  const unfinished = [...folders.keys()].filter((id) => !complete.has(id));
+  const unfinished = [...folders.keys()].filter((id) => !complete.has(id) && !options.halfGone.includes(id));
   return { facts: { snapshots, streams, unfinished }, history, manifests, folders, cutoff };
 }
 

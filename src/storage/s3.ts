@@ -105,7 +105,12 @@ class S3Store implements Store {
       const found = await this.#client.send(new HeadObjectCommand(this.#at(key)), {
         abortSignal: options.signal,
       });
-      return { key, sizeBytes: found.ContentLength ?? 0, modified: found.LastModified ?? new Date(0) };
+      return {
+        key,
+        sizeBytes: found.ContentLength ?? 0,
+        modified: found.LastModified ?? new Date(0),
+        lockedUntil: found.ObjectLockRetainUntilDate,
+      };
     } catch (error) {
       // HEAD has no body: a missing bucket and a missing key look alike, and the next call tells them apart.
       if (httpStatus(error) === 404) return undefined;

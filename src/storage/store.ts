@@ -71,6 +71,8 @@ export interface ObjectStat {
   readonly key: string;
   readonly sizeBytes: number;
   readonly modified: Date;
+  /** Only from `stat`: until then the store itself lets nobody remove it. */
+  readonly lockedUntil?: Date | undefined;
 }
 
 interface StoreCapabilities {

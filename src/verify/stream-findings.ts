@@ -39,6 +39,8 @@ export function chainFindings(
     const first = piece[0];
     if (first === undefined) continue;
     const end = found[index - 1]?.at(-1)?.to;
+    // What lies before a cut goes, some at once.
+    if (end !== undefined && first.from <= (stream.cut?.at ?? 0n)) continue;
     if (end !== undefined) findings.push(breakFinding(end, first));
     else findings.push(...beginningFindings(first, stream));
   }

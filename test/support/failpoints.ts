@@ -17,19 +17,20 @@ interface At {
   readonly time?: number;
   readonly args: readonly string[];
   readonly env?: Record<string, string>;
+  readonly cwd?: string;
 }
 
 /** Runs a command that is killed with -9 at a point. Fails when it did not come by. */
-export async function killedAt({ point, time = 1, args, env }: At): Promise<void> {
+export async function killedAt({ point, time = 1, args, env, cwd }: At): Promise<void> {
   const armed = { ...env, TIDEMARK_FAILPOINTS: `${point}=kill@${time}` };
-  const { signal, stderr } = await start(args, { env: armed });
+  const { signal, stderr } = await start(args, { env: armed, ...(cwd !== undefined && { cwd }) });
   if (signal !== 'SIGKILL') throw new Error(`${point} was not reached: ${stderr}`);
 }
 
 /** Runs a command that gets ^C at a point, and leaves no process behind; its exit code. */
-export async function interruptedAt({ point, time = 1, args, env }: At): Promise<number | undefined> {
+export async function interruptedAt({ point, time = 1, args, env, cwd }: At): Promise<number | undefined> {
   const armed = { ...env, TIDEMARK_FAILPOINTS: `${point}=pause@${time}` };
-  const running = start(args, { env: armed, detached: true });
+  const running = start(args, { env: armed, detached: true, ...(cwd !== undefined && { cwd }) });
   await reached(running, point);
   running.kill('SIGINT');
   const { exitCode, stderr } = await running;

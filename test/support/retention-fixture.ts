@@ -8,13 +8,13 @@ import { StreamBuilder, manifestOf, storeManifest } from './stream-fixture.ts';
 
 const signal = new AbortController().signal;
 
-/** The stream of a source on which one thing happens each hour: position 1000 · h is hour h of November 2026. */
-export const STREAM = '20261101T000000Z-aaaaaa';
+/** The stream of a source on which one thing happens each hour: position 1000 · h is hour h of November 2024. */
+export const STREAM = '20241101T000000Z-aaaaaa';
 
 export const hourPosition = (hour: number): bigint => BigInt(1000 + hour * 1000);
 
 export function hourTime(hour: number): string {
-  return new Date(Date.UTC(2026, 10, 1, hour)).toISOString();
+  return new Date(Date.UTC(2024, 10, 1, hour)).toISOString();
 }
 
 /** Segments of an hour each from hour 0 on, every four of them told of by a chapter; the rest by none. */

@@ -30,6 +30,7 @@ test('each failpoint stands once in the code, and has a fault test for its kind'
     'restore',
     'capture',
     'run',
+    'prune',
     'folder',
     's3',
   ]);

@@ -61,6 +61,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     const report = await restoreJob(settings, {
       ...chosen,
       signal,
+      onWarning: (line) => terminal.warn(line),
       onEvent: (event) => {
         if (event.kind === 'planned') {
           const what = `${formatCount(event.plan.tables.length)} tables, ${formatCount(event.plan.rows)} rows`;
