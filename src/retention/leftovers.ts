@@ -89,6 +89,6 @@ async function partsListedAt(
   const entry = view.pieces.flat().find(holds);
   const segment = entry === undefined ? undefined : (await view.segmentsOf(entry)).find(holds);
   if (segment === undefined) return undefined;
-  const runs = await readSegmentFacts(view.repository.store, segment, { stream: view.id, signal });
+  const runs = await readSegmentFacts(view.repository, segment, { stream: view.id, signal });
   return runs.flatMap(({ facts }) => facts.parts.map(({ name }) => name));
 }

@@ -115,7 +115,7 @@ test('a chapter that says otherwise is named, and so is one that is broken', asy
 
 test('I 45: a beginning that is gone is damage, unless a cut that was stored before says so', async () => {
   const runs = await readSegmentFacts(
-    store,
+    repository,
     (await listSegments(repository, at, { signal }))[3] ?? missing(),
     {
       stream: at.stream,
