@@ -100,7 +100,7 @@ export async function pruneJob(
       graceMs,
       wait: options.wait ?? false,
       program: PROGRAM,
-      prepare: () => preparePrune(repository, prepareOptions(settings, rules, options)),
+      prepare: (now) => preparePrune(repository, { ...prepareOptions(settings, rules, options), now }),
       onWait: options.onWait ?? (() => undefined),
       signal,
     });

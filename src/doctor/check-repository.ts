@@ -43,9 +43,11 @@ export async function checkRepository(checks: RepositoryChecks): Promise<Finding
         level: 'warning',
         check: 'repository.unfinished',
         message: `${folder.id} of ${folder.source} has no manifest: ${formatBytes(folder.storedBytes)} left by a run that did not end`,
-        remedy: 'if no snapshot is being taken now, delete its folder; it never counted',
+        remedy:
+          'if no snapshot is being taken now, delete its folder, or let tidemark prune do it; it never counted',
       });
     }
+    findings.push(...(await uploadFindings(checks)));
   } catch (error) {
     const failure = asFailure(error);
     const fresh = failure.code === 'repository.not_found' && failure.message.startsWith('no repository at');
@@ -60,6 +62,26 @@ export async function checkRepository(checks: RepositoryChecks): Promise<Finding
     );
   }
   return findings;
+}
+
+/** Younger ones may be under way. */
+const UPLOAD_MS = 86_400_000;
+
+/** A role that may not list uploads may still take snapshots. */
+async function uploadFindings({ store, signal }: RepositoryChecks): Promise<Finding[]> {
+  const check = 'repository.uploads';
+  try {
+    const found = await Array.fromAsync(store.openPuts('sources/', { signal }));
+    const old = found.filter(({ since }) => Date.now() - since.getTime() > UPLOAD_MS);
+    if (old.length === 0) return [];
+    const message = `${old.length} upload(s) that did not end take room, the first of ${old[0]?.key ?? ''}`;
+    const remedy = 'tidemark prune --apply ends those that are a week old';
+    return [{ level: 'warning', check, message, remedy }];
+  } catch (error) {
+    const { code, message } = asFailure(error);
+    if (code !== 'repository.permission' && code !== 'repository.error') throw error;
+    return [{ level: 'info', check, message: `uploads that did not end can’t be listed: ${message}` }];
+  }
 }
 
 async function writable({ store, signal }: RepositoryChecks): Promise<Finding> {

@@ -87,6 +87,8 @@ function hiding(store: Store, isHidden: (key: string) => boolean): Store {
     list: async function* (prefix, options) {
       for await (const object of store.list(prefix, options)) if (!isHidden(object.key)) yield object;
     },
+    openPuts: (prefix, options) => store.openPuts(prefix, options),
+    abandon: refuse,
     close: () => Promise.resolve(),
   };
 }

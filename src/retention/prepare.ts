@@ -60,7 +60,7 @@ export async function preparePrune(repository: Repository, options: PrepareOptio
   const doomed = new Set([...snapshots, ...streams].flatMap((removal) => removal.keys));
   const isDoomed = (key: string): boolean => doomed.has(key);
   const windows = await checkPlan(repository, plan, { read, isDoomed, source, signal });
-  const leftovers = plan.refusals.length > 0 ? [] : await findLeftovers(read, options);
+  const leftovers = plan.refusals.length > 0 ? [] : await findLeftovers(repository, read, options);
   return { plan, read, snapshots, streams, leftovers, windows };
 }
 

@@ -22,8 +22,8 @@ export interface PruneRequest {
   /** Stay until the grace is over; else a later run removes what this one marks. */
   readonly wait: boolean;
   readonly program: string;
-  /** Reads and plans anew. */
-  readonly prepare: () => Promise<PreparedPrune>;
+  /** Reads and plans anew, for this time of the store's clock, in milliseconds of the epoch. */
+  readonly prepare: (now: number) => Promise<PreparedPrune>;
   readonly onWait: (why: string, milliseconds: number) => void;
   readonly signal: AbortSignal;
 }
@@ -57,7 +57,7 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
     await refuseUnlessLeft(repository, before, request);
     await finishHalfGone(repository, before.document, request);
   }
-  let prepared = await freshPlan(request);
+  let prepared = await freshPlan(repository, request);
   const mark = before ?? (await writeMark(repository, namesOf(prepared), request));
   if (mark === undefined) return { prepared, removed: NOTHING, heldBack: [], marked: undefined };
   const leftMs = await graceLeft(repository, mark, request);
@@ -69,7 +69,7 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
   const storeNow = await storeClock(store, { signal });
   const onWait = (ms: number): void => request.onWait('for a restore that may have died', ms);
   const leases = await liveLeases(store, source, { storeNow, onWait, signal });
-  prepared = await freshPlan(request);
+  prepared = await freshPlan(repository, request);
   const due = unleased(stillDoomed(prepared, mark.document), leases);
   const unlocked = await withoutLocked(repository, due.free, { now: storeNow, signal });
   const { removed, heldBack } = await removeMarked(repository, unlocked.free, request);
@@ -83,8 +83,8 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
   };
 }
 
-async function freshPlan(request: PruneRequest): Promise<PreparedPrune> {
-  const prepared = await request.prepare();
+async function freshPlan({ store }: Repository, request: PruneRequest): Promise<PreparedPrune> {
+  const prepared = await request.prepare((await storeClock(store, request)).getTime());
   const { refusals } = prepared.plan;
   if (refusals.length > 0)
     throw new Failure('prune.refused', `nothing goes: ${refusals.join('; ')}`, { facts: { refusals } });

@@ -8,6 +8,7 @@ import { asFailure, throwIfAborted } from '../model/failure.ts';
 import { formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { failpoint } from '../runtime/failpoints.ts';
+import type { Leftover } from './leftovers.ts';
 import type { Doomed } from './marks.ts';
 import type { SnapshotRemoval } from './prepare.ts';
 import type { StreamRemoval } from './stream-removal.ts';
@@ -50,7 +51,7 @@ export async function remove(
       run.count(stream);
     }
   for (const leftover of doomed.leftovers)
-    if (await run.try(leftover.prefix, () => run.inOrder(leftover.keys))) {
+    if (await run.try(leftover.prefix, () => run.leftover(leftover))) {
       run.leftovers.push(leftover.prefix);
       run.count(leftover);
     }
@@ -131,6 +132,11 @@ class Removal {
     }
     await failpoint('prune.cut-stored');
     await this.inOrder(doomed, () => failpoint('prune.object-removed'));
+  }
+
+  async leftover({ keys: doomed, puts = [] }: Leftover): Promise<void> {
+    await this.inOrder(doomed);
+    for (const put of puts) await this.#repository.store.abandon(put, this.#options);
   }
 
   /** Begun in this order; some at once. */

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import type { Dirent } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Failure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import type {
@@ -11,6 +11,7 @@ import type {
   GetOptions,
   ListOptions,
   ObjectStat,
+  OpenPut,
   PutBody,
   PutOptions,
   PutResult,
@@ -107,6 +108,25 @@ class FolderStore implements Store {
     }
   }
 
+  async *openPuts(prefix: string, options: CallOptions): AsyncIterable<OpenPut> {
+    const names: string[] = [];
+    await this.#collect(prefix.slice(0, prefix.lastIndexOf('/') + 1), {
+      keys: [],
+      temporary: names,
+      after: '',
+      signal: options.signal,
+    });
+    for (const key of names.filter((name) => name.startsWith(prefix) && isKey(name)).sort(byBytes)) {
+      const found = await this.stat(key, options);
+      if (found !== undefined) yield { key, id: '', since: found.modified };
+    }
+  }
+
+  async abandon({ key }: OpenPut, options: CallOptions): Promise<void> {
+    // Anything else is an object, or somebody else's.
+    if (basename(key).startsWith(TEMPORARY_PREFIX)) await this.delete(key, options);
+  }
+
   async replace(key: string, body: Uint8Array, options: CallOptions): Promise<void> {
     refuseUnlessLease(key);
     const path = this.#path(key);
@@ -163,7 +183,13 @@ class FolderStore implements Store {
 
   async #collect(
     folder: string,
-    found: { readonly keys: string[]; readonly after: string; readonly signal: AbortSignal },
+    found: {
+      readonly keys: string[];
+      /** What is being written, or was. */
+      readonly temporary?: string[];
+      readonly after: string;
+      readonly signal: AbortSignal;
+    },
   ): Promise<void> {
     throwIfAborted(found.signal);
     let entries: Dirent[];
@@ -178,7 +204,8 @@ class FolderStore implements Store {
       // All keys of a folder come before `after` when the folder does and does not lead to it.
       const isBefore = `${path}/` < found.after && !found.after.startsWith(`${path}/`);
       if (entry.isDirectory() && !isBefore) await this.#collect(`${path}/`, found);
-      else if (entry.isFile() && !entry.name.startsWith(TEMPORARY_PREFIX)) found.keys.push(path);
+      else if (entry.isFile() && entry.name.startsWith(TEMPORARY_PREFIX)) found.temporary?.push(path);
+      else if (entry.isFile()) found.keys.push(path);
     }
   }
 }

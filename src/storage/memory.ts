@@ -60,6 +60,8 @@ export function createMemoryStore(): Store {
       refuseUnlessLease(key);
       objects.set(checkedKey(key), { bytes: Buffer.from(body), modified: new Date() });
     },
+    openPuts: async function* () {},
+    abandon: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

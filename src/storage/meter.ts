@@ -90,6 +90,14 @@ export function withMeter(
       await store.replace(key, body, options);
       meter.sent(body.length);
     },
+    openPuts: (prefix, options) => {
+      count('list');
+      return store.openPuts(prefix, options);
+    },
+    abandon: (put, options) => {
+      count('delete');
+      return store.abandon(put, options);
+    },
     close: () => store.close(),
   };
 }

@@ -63,6 +63,8 @@ export function withRateLimits(store: Store, limits: RateLimits): Store {
     list: (prefix, options) => store.list(prefix, options),
     delete: (key, options) => store.delete(key, options),
     replace: (key, body, options) => store.replace(key, body, options),
+    openPuts: (prefix, options) => store.openPuts(prefix, options),
+    abandon: (put, options) => store.abandon(put, options),
     close: () => store.close(),
   };
 }

@@ -20,6 +20,8 @@ export function withResumableReads(store: Store): Store {
     list: (prefix, options) => store.list(prefix, options),
     delete: (key, options) => store.delete(key, options),
     replace: (key, body, options) => store.replace(key, body, options),
+    openPuts: (prefix, options) => store.openPuts(prefix, options),
+    abandon: (put, options) => store.abandon(put, options),
     close: () => store.close(),
     get: async (key, options) => {
       const length = options.range?.length ?? (await store.stat(key, options))?.sizeBytes;

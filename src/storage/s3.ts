@@ -16,12 +16,14 @@ import type { S3Settings } from './s3-client.ts';
 import { afterConflict } from './s3-conflict.ts';
 import { httpStatus, s3Failure } from './s3-failures.ts';
 import { MultipartUpload } from './s3-multipart.ts';
+import { abortUpload, openUploads } from './s3-open-uploads.ts';
 import { inParts, partBytes } from './s3-parts.ts';
 import type {
   CallOptions,
   GetOptions,
   ListOptions,
   ObjectStat,
+  OpenPut,
   PutBody,
   PutOptions,
   PutResult,
@@ -144,6 +146,23 @@ class S3Store implements Store {
   async delete(key: string, options: CallOptions): Promise<void> {
     await this.#send(key, options.signal, () =>
       this.#client.send(new DeleteObjectCommand(this.#at(key)), { abortSignal: options.signal }),
+    );
+  }
+
+  async *openPuts(prefix: string, options: CallOptions): AsyncIterable<OpenPut> {
+    const { bucket: Bucket } = this.#settings;
+    const root = this.#settings.prefix === '' ? '' : `${this.#settings.prefix}/`;
+    for await (const { key, ...upload } of openUploads(
+      this.#client,
+      { Bucket, Prefix: root + prefix },
+      (list) => this.#send(prefix, options.signal, list),
+    ))
+      yield { key: key.slice(root.length), ...upload };
+  }
+
+  async abandon({ key, id }: OpenPut, options: CallOptions): Promise<void> {
+    await this.#send(key, options.signal, () =>
+      abortUpload(this.#client, { ...this.#at(key), UploadId: id }, options.signal),
     );
   }
 

@@ -33,6 +33,12 @@ export interface Store {
   /** No error when the key is absent. */
   delete(key: string, options: CallOptions): Promise<void>;
 
+  /** Puts below a prefix that have not ended: under way, or left by a kill. Each takes room, and no listing shows it. */
+  openPuts(prefix: string, options: CallOptions): AsyncIterable<OpenPut>;
+
+  /** Ends an open put for good. No error when it has ended. */
+  abandon(put: OpenPut, options: CallOptions): Promise<void>;
+
   /** Writes or overwrites a small object. Only for keys that contain `leases/`. */
   replace(key: string, body: Uint8Array, options: CallOptions): Promise<void>;
 
@@ -73,6 +79,14 @@ export interface ObjectStat {
   readonly modified: Date;
   /** Only from `stat`: until then the store itself lets nobody remove it. */
   readonly lockedUntil?: Date | undefined;
+}
+
+export interface OpenPut {
+  /** What it would become, or, where that is not known, where it lies. */
+  readonly key: string;
+  readonly id: string;
+  /** When it began, or was last written to: by the store's clock. */
+  readonly since: Date;
 }
 
 interface StoreCapabilities {

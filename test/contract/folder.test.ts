@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { createFolderStore } from '../../src/storage/folder.ts';
+import type { OpenPut } from '../../src/storage/store.ts';
 import { storeSuite } from './store-suite.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'tidemark-folder-'));
@@ -29,4 +30,19 @@ test('files of others, and one that a crash left, are no objects', async () => {
     writeFileSync(join(store.location, 'a', name), 'y');
   const keys = (await Array.fromAsync(store.list('', { signal }))).map((object) => object.key);
   expect(keys).toEqual(['a/object']);
+});
+
+test('what a crash left half written is told, and ended; an object is not', async () => {
+  const store = await fresh();
+  const { signal } = new AbortController();
+  await store.putIfAbsent('a/object', Buffer.from('x'), { signal });
+  writeFileSync(join(store.location, 'a', '.tidemark-writing-left-by-a-crash'), 'y');
+  const open = (): Promise<OpenPut[]> => Array.fromAsync(store.openPuts('a/', { signal }));
+  const [left] = await open();
+  expect(left).toMatchObject({ key: 'a/.tidemark-writing-left-by-a-crash' });
+  expect(Date.now() - (left?.since.getTime() ?? 0)).toBeLessThan(60_000);
+  await store.abandon({ key: 'a/object', id: '', since: new Date() }, { signal });
+  if (left !== undefined) await store.abandon(left, { signal });
+  expect(await open()).toEqual([]);
+  expect(readdirSync(join(store.location, 'a'))).toEqual(['object']);
 });

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectRetentionCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, describe, expect, test, vi } from 'vitest';
+import type { OpenPut } from '../../src/storage/store.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { startS3 } from '../support/s3.ts';
 import { temporaryFolder } from '../support/tidemark.ts';
@@ -29,6 +31,25 @@ test('no upload was left behind by any of the tests before', async () => {
     const { Uploads = [] } = await s3.client().send(new ListMultipartUploadsCommand({ Bucket }));
     expect(Uploads).toEqual([]);
   }
+});
+
+test('uploads that a kill left are told below a prefix, and ended', async () => {
+  const Bucket = await s3.newBucket();
+  const store = await openStore({ url: `s3://${Bucket}/some/prefix`, ...s3 });
+  const signal = new AbortController().signal;
+  for (const Key of ['some/prefix/sources/a', 'some/prefix/sources/b', 'other/sources/a'])
+    await s3.client().send(new CreateMultipartUploadCommand({ Bucket, Key }));
+  const open = (): Promise<OpenPut[]> => Array.fromAsync(store.openPuts('sources/', { signal }));
+  const found = await open();
+  expect(found.map(({ key }) => key)).toEqual(['sources/a', 'sources/b']);
+  for (const put of found) {
+    expect(Math.abs(Date.now() - put.since.getTime())).toBeLessThan(600_000);
+    await store.abandon(put, { signal });
+    await store.abandon(put, { signal });
+  }
+  expect(await open()).toEqual([]);
+  const { Uploads = [] } = await s3.client().send(new ListMultipartUploadsCommand({ Bucket }));
+  expect(Uploads.map(({ Key }) => Key)).toEqual(['other/sources/a']);
 });
 
 test('a storage class is asked for and kept', async () => {
@@ -79,6 +100,8 @@ test('object lock: what is stored can not be removed before its time, leases can
     const days = ((Retention?.RetainUntilDate?.getTime() ?? 0) - Date.now()) / 86_400_000;
     expect(days).toBeGreaterThan(2.99);
     expect(days).toBeLessThan(3.01);
+    const { lockedUntil } = (await store.stat(Key, { signal })) ?? {};
+    expect(lockedUntil?.getTime()).toBe(Retention?.RetainUntilDate?.getTime());
     const { VersionId } = await s3.client().send(new HeadObjectCommand({ Bucket, Key }));
     await expect(s3.client().send(new DeleteObjectCommand({ Bucket, Key, VersionId }))).rejects.toMatchObject(
       {

@@ -253,6 +253,8 @@ export function countingStore(store: Store): { readonly store: Store; count(): n
           yield object;
         }
       },
+      openPuts: one((...args) => store.openPuts(...args)),
+      abandon: one((...args) => store.abandon(...args)),
       close: () => store.close(),
     },
   };

@@ -253,7 +253,7 @@ test('what the store refuses to remove is told, and the rest goes', async () => 
 });
 
 test('leftovers go when all of them are a week old: snapshots that did not end, parts that no run lists', async () => {
-  const left = '20241101T010000Z-bbbbbb';
+  const left = '20241020T010000Z-bbbbbb';
   const attempt = keys.streamObject(source, STREAM, 'parts/0000000000009D00-abc/0.tar');
   const coming = keys.streamObject(source, STREAM, 'parts/00000000000FFFFF-abc/0.tar');
   for (const key of [keys.snapshotObject(source, left, 'schema.dump'), attempt, coming])
@@ -266,4 +266,27 @@ test('leftovers go when all of them are a week old: snapshots that did not end, 
   ]);
   expect(await keysOf(coming)).toHaveLength(1);
   expect(await errors()).toEqual([]);
+});
+
+test('uploads that did not end are ended when they are a week old', async () => {
+  const week = 7 * 24 * HOUR;
+  const now = Date.parse(hourTime(480));
+  const puts = [-HOUR, HOUR].map((more, index) => ({
+    key: 'sources/main/x',
+    id: String(index),
+    since: new Date(now - week - more),
+  }));
+  const ended: string[] = [];
+  const billed: Repository = {
+    ...repository,
+    store: {
+      ...store,
+      openPuts: async function* () {
+        yield* await Promise.resolve(puts);
+      },
+      abandon: ({ id }) => Promise.resolve(void ended.push(id)),
+    },
+  };
+  await run({ on: billed, now });
+  expect(ended).toEqual(['1']);
 });
