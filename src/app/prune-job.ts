@@ -100,7 +100,8 @@ export async function pruneJob(
       graceMs,
       wait: options.wait ?? false,
       program: PROGRAM,
-      prepare: (now) => preparePrune(repository, { ...prepareOptions(settings, rules, options), now }),
+      prepare: (now, cutAtMost) =>
+        preparePrune(repository, { ...prepareOptions(settings, rules, options), now, cutAtMost }),
       onWait: options.onWait ?? (() => undefined),
       signal,
     });

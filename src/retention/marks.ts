@@ -26,7 +26,7 @@ export function isEmpty({ snapshots, cuts, leftovers }: MarkedNames): boolean {
   return snapshots.length + cuts.length + leftovers.length === 0;
 }
 
-/** What was marked before and still goes. A stream that would be cut further by now waits for the next mark. */
+/** What was marked before and still goes. */
 export function stillDoomed(prepared: PreparedPrune, mark: MarkedNames): Doomed {
   return {
     snapshots: prepared.snapshots.filter(({ id }) => mark.snapshots.includes(id)),

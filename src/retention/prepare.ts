@@ -2,6 +2,7 @@ import { readPruneMark } from '../catalog/leases.ts';
 import { keys } from '../catalog/keys.ts';
 import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
 import type { Repository } from '../catalog/repository.ts';
+import type { Lsn } from '../model/lsn.ts';
 import { checkPlan } from './check-plan.ts';
 import { findLeftovers } from './leftovers.ts';
 import type { Leftover } from './leftovers.ts';
@@ -31,10 +32,14 @@ export interface PreparedPrune {
   readonly windows: readonly RecoveryWindow[];
 }
 
+/** Where streams may be cut at the furthest, by their ids. One that is not named may be cut as the plan says. */
+export type CutLimits = ReadonlyMap<string, Lsn>;
+
 export interface PrepareOptions {
   readonly source: string;
   readonly rules: RetentionRules;
   readonly failedAttempt: string | undefined;
+  readonly cutAtMost?: CutLimits | undefined;
   /** Milliseconds of the epoch. */
   readonly now: number;
   readonly signal: AbortSignal;
@@ -53,8 +58,9 @@ export async function preparePrune(repository: Repository, options: PrepareOptio
   const streams: StreamRemoval[] = [];
   for (const { id, cut } of plan.streams) {
     const view = read.history.streams.find((candidate) => candidate.id === id);
-    const removal =
-      view === undefined || cut === undefined ? undefined : await readRemoval(view, cut, { signal });
+    if (view === undefined || cut === undefined) continue;
+    const limit = options.cutAtMost?.get(id) ?? cut;
+    const removal = await readRemoval(view, limit < cut ? limit : cut, { signal });
     if (removal !== undefined) streams.push(removal);
   }
   const doomed = new Set([...snapshots, ...streams].flatMap((removal) => removal.keys));

@@ -1,5 +1,6 @@
 import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { PruneMark } from '../archive/retention-documents.ts';
+import { lsnOf } from '../archive/run-document.ts';
 import { encodeDocument } from '../catalog/documents.ts';
 import { newId } from '../catalog/ids.ts';
 import { keys } from '../catalog/keys.ts';
@@ -11,7 +12,7 @@ import { failpoint } from '../runtime/failpoints.ts';
 import { liveLeases, watched } from './live-leases.ts';
 import { isEmpty, namesOf, stillDoomed, unleased } from './marks.ts';
 import type { Doomed, MarkedNames } from './marks.ts';
-import type { PreparedPrune } from './prepare.ts';
+import type { CutLimits, PreparedPrune } from './prepare.ts';
 import { finishHalfGone, remove, withoutLocked } from './remove.ts';
 import type { Removed } from './remove.ts';
 
@@ -23,7 +24,7 @@ export interface PruneRequest {
   readonly wait: boolean;
   readonly program: string;
   /** Reads and plans anew, for this time of the store's clock, in milliseconds of the epoch. */
-  readonly prepare: (now: number) => Promise<PreparedPrune>;
+  readonly prepare: (now: number, cutAtMost?: CutLimits) => Promise<PreparedPrune>;
   readonly onWait: (why: string, milliseconds: number) => void;
   readonly signal: AbortSignal;
 }
@@ -57,7 +58,7 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
     await refuseUnlessLeft(repository, before, request);
     await finishHalfGone(repository, before.document, request);
   }
-  let prepared = await freshPlan(repository, request);
+  const prepared = await freshPlan(repository, request);
   const mark = before ?? (await writeMark(repository, namesOf(prepared), request));
   if (mark === undefined) return { prepared, removed: NOTHING, heldBack: [], marked: undefined };
   const leftMs = await graceLeft(repository, mark, request);
@@ -69,8 +70,10 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
   const storeNow = await storeClock(store, { signal });
   const onWait = (ms: number): void => request.onWait('for a restore that may have died', ms);
   const leases = await liveLeases(store, source, { storeNow, onWait, signal });
-  prepared = await freshPlan(repository, request);
-  const due = unleased(stillDoomed(prepared, mark.document), leases);
+  // No further than was marked: the window has moved on since, and moves on before each run.
+  const limits = new Map(mark.document.cuts.map(({ stream, at }) => [stream, lsnOf(at)]));
+  const last = await freshPlan(repository, request, limits);
+  const due = unleased(stillDoomed(last, mark.document), leases);
   const unlocked = await withoutLocked(repository, due.free, { now: storeNow, signal });
   const { removed, heldBack } = await removeMarked(repository, unlocked.free, request);
   const rest = namesOf(without(prepared, removed));
@@ -83,8 +86,12 @@ export async function prune(repository: Repository, request: PruneRequest): Prom
   };
 }
 
-async function freshPlan({ store }: Repository, request: PruneRequest): Promise<PreparedPrune> {
-  const prepared = await request.prepare((await storeClock(store, request)).getTime());
+async function freshPlan(
+  { store }: Repository,
+  request: PruneRequest,
+  cutAtMost?: CutLimits,
+): Promise<PreparedPrune> {
+  const prepared = await request.prepare((await storeClock(store, request)).getTime(), cutAtMost);
   const { refusals } = prepared.plan;
   if (refusals.length > 0)
     throw new Failure('prune.refused', `nothing goes: ${refusals.join('; ')}`, { facts: { refusals } });

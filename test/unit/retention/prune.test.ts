@@ -57,8 +57,9 @@ const run = ({
     graceMs,
     wait,
     program: 'test',
-    prepare: () =>
+    prepare: (_, cutAtMost) =>
       preparePrune(on, {
+        cutAtMost,
         source,
         rules: { timezone: 'UTC', keepLast: 1, changes: 12 * HOUR },
         failedAttempt: undefined,
@@ -117,6 +118,22 @@ test('only what was marked goes: what a later plan finds has its own grace', asy
   expect(second.removed).toMatchObject({ snapshots: [first], cuts: [] });
   expect(second.marked).toMatchObject({ snapshots: [ids[1]], cuts: [{ stream: STREAM }] });
   expect((await run()).removed).toMatchObject({ snapshots: [ids[1]], cuts: [{ stream: STREAM }] });
+});
+
+test('a window that moves on each day does not keep a stream from being cut: as far as was marked', async () => {
+  await run({ graceMs: HOUR });
+  const marked = (await readPruneMark(store, source, { signal }))?.document;
+  const at = (hour: number): { stream: string; at: string } => ({
+    stream: STREAM,
+    at: formatLsn(asLsn(hourPosition(hour))),
+  });
+  await store.replace(keys.pruneMark(source), encodeDocument({ ...marked, cuts: [at(8)] }), { signal });
+  const second = await run();
+  expect(second.removed).toMatchObject({ cuts: [{ stream: STREAM, at: hourPosition(8) }] });
+  expect(second.marked).toMatchObject({ snapshots: [], cuts: [at(20)] });
+  expect(await errors()).toEqual([]);
+  expect((await run()).removed).toMatchObject({ cuts: [{ stream: STREAM, at: hourPosition(20) }] });
+  expect(await errors()).toEqual([]);
 });
 
 test('with wait one run does both', async () => {
