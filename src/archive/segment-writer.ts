@@ -57,6 +57,7 @@ export async function packRun(
     readonly previous: string;
     readonly sealer: Sealer | undefined;
     readonly heartbeats: RunFacts['heartbeats'];
+    readonly schemaChanges?: RunFacts['schemaChanges'];
     readonly ddl: RunFacts['ddl'];
     /** Vouches for the run's facts, and by their digests for all that it holds. */
     readonly signer?: Signer | undefined;
@@ -84,6 +85,7 @@ export async function packRun(
     tables: [...taken.tables],
     messages: taken.messages,
     heartbeats: how.heartbeats,
+    ...(how.schemaChanges !== undefined && { schemaChanges: how.schemaChanges }),
     ddl: how.ddl,
     encryptedTo,
     plainBytes: taken.plainBytes,

@@ -77,6 +77,12 @@ const tableRowsSchema = z.object({
  */
 const heartbeatSchema = z.object({ position: lsn, xid: bigInteger, at: microseconds.optional() });
 
+/**
+ * A message `tidemark:ddl` of one of its transactions whose digest was right when it was captured: SHA-256 of its
+ * content. The key stays on the source, so a reader takes the writer's word (P12).
+ */
+const schemaChangeSchema = z.object({ xid: bigInteger, sha256 });
+
 /** How far DDL is known in this stretch: every command, what its effects show, or not at all. */
 const ddlConfidence = z.enum(['exact', 'inferred', 'unknown']);
 
@@ -100,6 +106,8 @@ export const runFactsSchema = z.object({
   /** Logical messages in its transactions. */
   messages: count,
   heartbeats: z.array(heartbeatSchema),
+  /** In order. Absent in older runs, which don't tell ours from what others sent under the name. */
+  schemaChanges: z.array(schemaChangeSchema).optional(),
   ddl: ddlConfidence,
   /** Fingerprints of the recipients; empty: not encrypted. */
   encryptedTo: z.array(sha256),

@@ -203,6 +203,7 @@ export class Engine {
       id,
       taken,
       heartbeats: words.heartbeats,
+      schemaChanges: words.schemaChanges,
       ddl: this.ddl,
       marks: words.marks.map((mark) => markDocument(mark, document)),
       gaps,

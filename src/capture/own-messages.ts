@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { sha256Hex } from '../archive/digest.ts';
 import type { RunFacts } from '../archive/stream-documents.ts';
 import type { CommitTime } from '../model/commit-time.ts';
 import type { RelationName } from '../model/identifiers.ts';
@@ -42,8 +43,8 @@ export interface OwnWords {
   readonly heartbeats: RunFacts['heartbeats'];
   readonly marks: readonly Mark[];
   readonly rewrites: readonly Rewrite[];
-  /** Schema changes that were recorded in it. */
-  readonly schemaChanges: number;
+  /** Messages of the event triggers, in order: what replay may believe. */
+  readonly schemaChanges: NonNullable<RunFacts['schemaChanges']>;
   /** Under our prefix, and not ours (P12). */
   readonly ignored: number;
 }
@@ -59,7 +60,7 @@ interface Words {
   heartbeats: RunFacts['heartbeats'];
   marks: Mark[];
   rewrites: Rewrite[];
-  schemaChanges: number;
+  schemaChanges: NonNullable<RunFacts['schemaChanges']>;
   ignored: number;
 }
 
@@ -145,8 +146,9 @@ export class OwnMessages {
     }
     if (kind !== 'ddl') return ignore;
     const relation = rewrittenRelation(body);
+    const proven = { xid: String(body['xid']), sha256: sha256Hex(content) };
     return (transaction, words) => {
-      words.schemaChanges += 1;
+      words.schemaChanges.push(proven);
       if (relation !== undefined) words.rewrites.push({ ...relation, ...transaction });
     };
   }
@@ -213,5 +215,5 @@ function parseObject(content: Buffer): Readonly<Record<string, unknown>> | undef
 }
 
 function noWords(): Words {
-  return { heartbeats: [], marks: [], rewrites: [], schemaChanges: 0, ignored: 0 };
+  return { heartbeats: [], marks: [], rewrites: [], schemaChanges: [], ignored: 0 };
 }

@@ -198,7 +198,8 @@ class Session {
       line,
       onWords: ({ ignored, schemaChanges }) => {
         if (ignored > 0) onEvent({ kind: 'ignored-messages', count: ignored });
-        if (schemaChanges > 0) onEvent({ kind: 'schema-changed', changes: schemaChanges });
+        const changes = schemaChanges.length;
+        if (changes > 0) onEvent({ kind: 'schema-changed', changes });
       },
       onGap: (gap) => {
         onEvent({ kind: 'gap', gap, why: 'the table was rewritten' });

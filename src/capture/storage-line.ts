@@ -20,6 +20,7 @@ export interface RunToStore {
   readonly id: number;
   readonly taken: TakenRun;
   readonly heartbeats: RunFacts['heartbeats'];
+  readonly schemaChanges: RunFacts['schemaChanges'];
   readonly ddl: RunFacts['ddl'];
   /** Stored before it: once it counts, nobody reads its messages again. */
   readonly marks: readonly MarkDocument[];
@@ -95,6 +96,7 @@ export class StorageLine {
         previous: this.#chain,
         sealer: this.#options.sealer,
         heartbeats: run.heartbeats,
+        schemaChanges: run.schemaChanges,
         ddl: run.ddl,
         signer: this.#options.repository.signer,
         parts: listed,

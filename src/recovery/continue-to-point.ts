@@ -19,10 +19,9 @@ import { transactionFacts, usedNumbers } from './outcome.ts';
 import type { PointOutcome } from './outcome.ts';
 import type { RecoveryPlan } from './plan-recovery.ts';
 import { sampleBehind } from './sample-behind.ts';
+import { DDL_PREFIX, SchemaMessages } from './schema-messages.ts';
 import { HEARTBEAT_PREFIX, SequenceSamples } from './sequence-samples.ts';
 import { formatRecoveryTarget } from './target.ts';
-
-const DDL_PREFIX = 'tidemark:ddl';
 
 type PlannedReplay = NonNullable<RecoveryPlan['replay']>;
 
@@ -70,19 +69,24 @@ export async function continueToPoint(
       const count = new Counter(options, planned);
       const { stop, reach, base } = planned;
       const { wanted } = options;
-      let schemaChanges = 0;
+      const changed = { ignored: 0, proven: 0, unproven: 0 };
+      const messages = new SchemaMessages();
       const samples = new SequenceSamples();
       const report = await replay(session, {
         onMessage: ({ prefix, content }, transaction) => {
           if (prefix === HEARTBEAT_PREFIX) samples.message(content, transaction.xid);
-          if (prefix === DDL_PREFIX && applies(transaction, base.use.tie)) schemaChanges += 1;
+          if (prefix === DDL_PREFIX && applies(transaction, base.use.tie))
+            changed[messages.worth(content, transaction.xid)] += 1;
         },
         id,
         records: readChanges(repository, at, {
           segments: planned.reading.segments,
           opener: options.opener,
           signal,
-          onRun: samples.run.bind(samples),
+          onRun: (run) => {
+            samples.run(run);
+            messages.run(run);
+          },
           onSegment: (one) => count.read(one.key),
         }),
         stop,
@@ -94,7 +98,8 @@ export async function continueToPoint(
       });
       const outcome: PointOutcome = {
         applied: report.changesInAll,
-        schemaChanges,
+        schemaChanges: changed.proven + changed.unproven,
+        ignoredMessages: changed.ignored,
         lastApplied: transactionFacts(report.lastApplied),
         firstNotApplied: transactionFacts(report.firstNotApplied),
         ...(await sequencesAt(report, {

@@ -9,6 +9,8 @@ export interface PointOutcome {
   readonly applied: number;
   /** Recorded on the way, and not applied: what they made is missing, what they dropped is there. */
   readonly schemaChanges: number;
+  /** Of others, under the name of ours: they told of nothing (P12). */
+  readonly ignoredMessages: number;
   /** The end of the prefix of history that the target holds now, and what came next on the source. */
   readonly lastApplied?: ReplayedTransaction | undefined;
   readonly firstNotApplied?: ReplayedTransaction | undefined;

@@ -132,6 +132,11 @@ function changesLines({ changes }: PointReport): string[] {
       : [
           `  NOT APPLIED: ${formatCount(changes.schemaChanges)} schema change(s) since the snapshot; what they made is missing, what they dropped is there`,
         ]),
+    ...(changes.ignoredMessages === 0
+      ? []
+      : [
+          `  ${formatCount(changes.ignoredMessages)} message(s) about schema changes were not the source’s own: somebody sent them under the name, they were ignored`,
+        ]),
     ...(changes.sequencesKnown
       ? []
       : [

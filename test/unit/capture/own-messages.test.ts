@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { Beats, OwnMessages, heartbeatMessage, signedMessage } from '../../../src/capture/own-messages.ts';
 import { asLsn } from '../../../src/model/lsn.ts';
@@ -57,12 +57,13 @@ test.each<[string, string]>([
   ['no JSON', `${createHmac('sha256', KEY).update('{').digest('hex')}\n{`],
 ])('P12: a DDL message with %s counts for nothing', (_, content) => {
   const words = said(listener(), message('tidemark:ddl', content));
-  expect(words).toMatchObject({ ignored: 1, schemaChanges: 0 });
+  expect(words).toMatchObject({ ignored: 1, schemaChanges: [] });
 });
 
 test('a signed DDL message counts; a rewrite names its table, a mark its transaction; neither passes for the other', () => {
+  const sha256 = createHash('sha256').update(signed(ddl)).digest('hex');
   expect(said(listener(), message('tidemark:ddl', signed(ddl)))).toMatchObject({
-    schemaChanges: 1,
+    schemaChanges: [{ xid: String(XID), sha256 }],
     ignored: 0,
   });
   const rewrite = { ...ddl, kind: 'rewrite', relation: { oid: '9', schema: 's', name: 't' } };
@@ -90,7 +91,7 @@ test('what other programs say under their own prefix is nobody’s business; wha
   const own = listener();
   own.message(message('debezium', 'x'), 77);
   own.message(message('tidemark:ddl', signed(ddl)), 77);
-  expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: 0 });
+  expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: [] });
   own.commit(TRANSACTION);
-  expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: 1 });
+  expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: [{ xid: String(XID) }] });
 });
