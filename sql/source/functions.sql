@@ -30,57 +30,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             FROM (SELECT key || decode(repeat('00', 32), 'hex') AS block FROM tidemark.secret) k, generate_series(0, 63) AS at) pads
 $$;
 
--- Everything a reader needs to make a relation again; names are fully qualified, since search_path holds nothing else.
-CREATE OR REPLACE FUNCTION tidemark.describe(relation oid) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT jsonb_strip_nulls(jsonb_build_object(
-           'oid', c.oid::int8::text, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
-           'owner', pg_get_userbyid(c.relowner), 'replicaIdentity', c.relreplident, 'options', to_jsonb(c.reloptions),
-           'rowSecurity', c.relrowsecurity, 'forceRowSecurity', c.relforcerowsecurity,
-           'partitionKey', CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
-           'partitionBound', pg_get_expr(c.relpartbound, c.oid),
-           'parents', (SELECT jsonb_agg(i.inhparent::regclass::text ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid),
-           'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-           'sequence', (SELECT to_jsonb(s) - 'seqrelid' FROM pg_sequence s WHERE s.seqrelid = c.oid),
-           'columns', (SELECT jsonb_agg(jsonb_build_object(
-                                'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
-                                'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''),
-                                'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
-                                'inherited', CASE WHEN a.attinhcount > 0 THEN true END) ORDER BY a.attnum)
-                         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-                         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'),
-           'constraints', (SELECT jsonb_agg(jsonb_build_object('name', k.conname, 'type', k.contype, 'definition', pg_get_constraintdef(k.oid)) ORDER BY k.conname)
-                             FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 't'),
-           'indexes', (SELECT jsonb_agg(jsonb_build_object('name', x.relname, 'definition', pg_get_indexdef(i.indexrelid), 'primary', i.indisprimary,
-                                                           'replicaIdentity', i.indisreplident, 'valid', i.indisvalid) ORDER BY x.relname)
-                         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid),
-           'triggers', (SELECT jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled, 'definition', pg_get_triggerdef(g.oid)) ORDER BY g.tgname)
-                          FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal),
-           'policies', (SELECT jsonb_agg(jsonb_build_object('name', p.polname, 'command', p.polcmd, 'permissive', p.polpermissive,
-                                                            'roles', (SELECT jsonb_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(r)::text END) FROM unnest(p.polroles) r),
-                                                            'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid)) ORDER BY p.polname)
-                          FROM pg_policy p WHERE p.polrelid = c.oid),
-           'rules', (SELECT jsonb_agg(pg_get_ruledef(w.oid) ORDER BY w.rulename) FROM pg_rewrite w
-                      WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')))
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.oid = relation
-$$;
-
 -- Writes one message into the current transaction: the digest, a newline, the body. A body stays below 1 MiB: what is
 -- longer says that it was cut, and a reader knows then that something changed, but not what.
 CREATE OR REPLACE FUNCTION tidemark.emit(facts jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message jsonb := facts || jsonb_build_object(
-    'version', 1, 'xid', pg_current_xact_id()::text, 'source', (SELECT id FROM tidemark.source_id),
+    'version', 2, 'xid', pg_current_xact_id()::text, 'source', (SELECT id FROM tidemark.source_id),
     'sessionUser', session_user, 'role', current_setting('role'), 'query', left(current_query(), 16384));
   body bytea := convert_to(message::text, 'UTF8');
 BEGIN
   IF length(body) >= 1048576 THEN
-    body := convert_to((message - '{objects,relations,definitions,query}'::text[] || '{"cut": true}')::text, 'UTF8');
+    body := convert_to((message - '{objects,relations,query}'::text[] || '{"cut": true}')::text, 'UTF8');
   END IF;
   PERFORM pg_logical_emit_message(true, 'tidemark:ddl', convert_to(tidemark.sign(body) || E'\n', 'UTF8') || body);
+  -- Decoding sorts a message by where it ends (logicalmsg_decode), a row by where it begins: a row that follows at once
+  -- would come first, since the trigger's EXCEPTION block is a subtransaction. Something has to lie between.
+  PERFORM pg_logical_emit_message(false, 'tidemark:behind', '');
 END $$;
 
 -- Keeps the publications with table lists in line with the tables. `_changes` names leaves, one by one, that have an
@@ -119,20 +85,18 @@ END $$;
 CREATE OR REPLACE FUNCTION tidemark.note_ddl(path text, tag text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $$
 DECLARE
-  objects     jsonb;
-  relations   oid[];
-  definitions jsonb;
+  objects   jsonb;
+  relations oid[];
 BEGIN
   IF tag = 'REFRESH MATERIALIZED VIEW' THEN RETURN; END IF;
   SELECT jsonb_agg(jsonb_build_object('command', d.command_tag, 'type', d.object_type, 'schema', d.schema_name,
-                                      'identity', d.object_identity, 'inExtension', d.in_extension)),
-         array_agg(DISTINCT r.oid) FILTER (WHERE r.oid IS NOT NULL AND NOT d.in_extension),
-         jsonb_object_agg(d.object_identity, CASE WHEN d.classid = 'pg_proc'::regclass THEN to_jsonb(pg_get_functiondef(d.objid))
-                                                  ELSE (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = d.objid) END)
-           FILTER (WHERE NOT d.in_extension AND d.object_identity IS NOT NULL
-                     AND (d.classid = 'pg_proc'::regclass AND EXISTS (SELECT FROM pg_proc f WHERE f.oid = d.objid AND f.prokind <> 'a')
-                          OR d.classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = d.objid)))
-    INTO objects, relations, definitions
+                                      'identity', d.object_identity, 'inExtension', d.in_extension,
+                                      'oid', d.objid::int8::text, 'isColumn', nullif(d.objsubid > 0, false),
+                                      'comment', CASE WHEN tag = 'COMMENT' AND d.objsubid > 0 THEN col_description(d.objid, d.objsubid)
+                                                      WHEN tag = 'COMMENT' THEN obj_description(d.objid, d.classid::regclass::name) END,
+                                      'details', CASE WHEN d.in_extension THEN NULL ELSE tidemark.describe_object(d.classid, d.objid) END)),
+         array_agg(DISTINCT r.oid) FILTER (WHERE r.oid IS NOT NULL AND NOT d.in_extension)
+    INTO objects, relations
     FROM pg_event_trigger_ddl_commands() d
     LEFT JOIN pg_class r ON r.oid = CASE d.classid
            WHEN 'pg_class'::regclass THEN coalesce((SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = d.objid), d.objid)
@@ -144,9 +108,12 @@ BEGIN
    WHERE coalesce(d.schema_name, '') NOT IN ('pg_temp', 'tidemark') AND coalesce(r.relpersistence, 'p') <> 't';
   IF objects IS NULL THEN RETURN; END IF;
   PERFORM tidemark.emit(jsonb_strip_nulls(jsonb_build_object(
-    'kind', 'ddl', 'tag', tag, 'searchPath', path, 'objects', objects, 'definitions', definitions,
+    'kind', 'ddl', 'tag', tag, 'searchPath', path, 'objects', objects,
     'relations', (SELECT jsonb_agg(tidemark.describe(r)) FROM unnest(relations) AS r))));
-  PERFORM tidemark.tend(relations);
+  -- A partition gets its key with its parent's, or as it is attached; the command names the parent alone.
+  PERFORM tidemark.tend((SELECT array_agg(DISTINCT t.oid)
+                           FROM unnest(relations) AS r,
+                                LATERAL (SELECT r AS oid UNION SELECT p.relid FROM pg_partition_tree(r) AS p) AS t));
 END $$;
 
 -- sql_drop: what is gone. A key may have gone with it, also by way of a type, a column or an index.
@@ -157,7 +124,7 @@ DECLARE
   indexes boolean;
 BEGIN
   SELECT jsonb_agg(jsonb_build_object('type', d.object_type, 'schema', d.schema_name, 'name', d.object_name, 'identity', d.object_identity,
-                                      'original', d.original) ORDER BY d.original DESC, d.object_identity),
+                                      'names', to_jsonb(d.address_names), 'original', d.original) ORDER BY d.original DESC, d.object_identity),
          bool_or(d.object_type IN ('index', 'table constraint'))
     INTO objects, indexes
     FROM pg_event_trigger_dropped_objects() d

@@ -1,4 +1,5 @@
 import type { Opener } from '../archive/age.ts';
+import type { Manifest } from '../archive/manifest.ts';
 import type { StreamDocument } from '../archive/stream-documents.ts';
 import { readChanges } from '../catalog/read-changes.ts';
 import type { Repository } from '../catalog/repository.ts';
@@ -7,7 +8,6 @@ import { Failure } from '../model/failure.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import { formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
-import { applies } from '../model/xid.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { replay } from '../replay/replay.ts';
 import type { ReplayReport } from '../replay/request.ts';
@@ -19,7 +19,7 @@ import { transactionFacts, usedNumbers } from './outcome.ts';
 import type { PointOutcome } from './outcome.ts';
 import type { RecoveryPlan } from './plan-recovery.ts';
 import { sampleBehind } from './sample-behind.ts';
-import { DDL_PREFIX, SchemaMessages } from './schema-messages.ts';
+import { ReplayedSchema } from './replayed-schema.ts';
 import { HEARTBEAT_PREFIX, SequenceSamples } from './sequence-samples.ts';
 import { formatRecoveryTarget } from './target.ts';
 
@@ -59,7 +59,7 @@ export async function continueToPoint(
   const { document } = view;
   return {
     id: `${planned.stream} ${formatRecoveryTarget(plan.target)}${'exclusive' in plan.target && plan.target.exclusive ? ' exclusive' : ''}`,
-    run: async ({ id, isFinished, signal }) => {
+    run: async ({ id, isFinished, signal, ...restore }) => {
       await using session = await openReplaySession(options.target, {
         settings: document.settings,
         encoding: encodingOf(document),
@@ -68,16 +68,15 @@ export async function continueToPoint(
       if (isFinished && !session.mayBeReplica) throw triggersWouldFire();
       const count = new Counter(options, planned);
       const { stop, reach, base } = planned;
-      const { wanted } = options;
-      const changed = { ignored: 0, proven: 0, unproven: 0 };
-      const messages = new SchemaMessages();
+      const isWanted = wantedByOid(options.wanted, base.manifest);
       const samples = new SequenceSamples();
+      const changes = new ReplayedSchema({ ...restore, session, tie: base.use.tie, isWanted });
       const report = await replay(session, {
-        onMessage: ({ prefix, content }, transaction) => {
-          if (prefix === HEARTBEAT_PREFIX) samples.message(content, transaction.xid);
-          if (prefix === DDL_PREFIX && applies(transaction, base.use.tie))
-            changed[messages.worth(content, transaction.xid)] += 1;
+        onMessage: (message, transaction) => {
+          if (message.prefix === HEARTBEAT_PREFIX) samples.message(message.content, transaction.xid);
+          changes.message(message, transaction);
         },
+        ...changes.callbacks,
         id,
         records: readChanges(repository, at, {
           segments: planned.reading.segments,
@@ -85,21 +84,21 @@ export async function continueToPoint(
           signal,
           onRun: (run) => {
             samples.run(run);
-            messages.run(run);
+            changes.run(run);
           },
           onSegment: (one) => count.read(one.key),
         }),
         stop,
         reach: { position: reach.to, time: reach.latestCommitTime },
         tie: base.use.tie,
-        tieOf: (relation: RelationName) => (wanted(relation) ? base.use.tie : undefined),
+        tieOf: (relation) => (isWanted(relation) ? base.use.tie : undefined),
         signal,
-        onProgress: ({ changes }) => count.applied(changes),
+        onProgress: ({ changes: applied }) => count.applied(applied),
       });
       const outcome: PointOutcome = {
         applied: report.changesInAll,
-        schemaChanges: changed.proven + changed.unproven,
-        ignoredMessages: changed.ignored,
+        ...(await changes.outcome()),
+        ddl: planned.reading.ddl,
         lastApplied: transactionFacts(report.lastApplied),
         firstNotApplied: transactionFacts(report.firstNotApplied),
         ...(await sequencesAt(report, {
@@ -172,6 +171,15 @@ class Counter {
       changes: this.#changes,
     });
   }
+}
+
+/** A table of the snapshot by its OID, whatever it is called later; others by their names. */
+function wantedByOid(
+  wanted: ContinueOptions['wanted'],
+  { tables }: Pick<Manifest, 'tables'>,
+): (relation: RelationName & { readonly oid: number }) => boolean {
+  const known = new Map(tables.map((table) => [table.oid, wanted(table)]));
+  return (relation) => known.get(relation.oid) ?? wanted(relation);
 }
 
 function encodingOf({ server }: StreamDocument): StreamEncoding {

@@ -1,5 +1,7 @@
+import type { Reading } from '../catalog/reading.ts';
 import { formatCommitTime } from '../model/commit-time.ts';
 import { formatLsn } from '../model/lsn.ts';
+import type { SchemaChangeReport } from '../replay/schema-changes/schema-changes.ts';
 import type { ReplayReport } from '../replay/request.ts';
 import type { UsedNumbers } from '../replay/sequences.ts';
 
@@ -7,8 +9,10 @@ import type { UsedNumbers } from '../replay/sequences.ts';
 export interface PointOutcome {
   /** Rows changed and truncates. */
   readonly applied: number;
-  /** Recorded on the way, and not applied: what they made is missing, what they dropped is there. */
-  readonly schemaChanges: number;
+  /** Those of the way: what of them is there, was guessed, or is missing. */
+  readonly schemaChanges: SchemaChangeReport;
+  /** How far schema changes are known on the way. */
+  readonly ddl: Reading['ddl'];
   /** Of others, under the name of ours: they told of nothing (P12). */
   readonly ignoredMessages: number;
   /** The end of the prefix of history that the target holds now, and what came next on the source. */

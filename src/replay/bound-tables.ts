@@ -1,5 +1,6 @@
 import { Failure } from '../model/failure.ts';
 import { displayRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { applies } from '../model/xid.ts';
 import type { ReplayTie } from '../model/xid.ts';
 import type { RelationInForce, RelationsInForce } from '../pgoutput/relations-in-force.ts';
@@ -56,15 +57,20 @@ export class BoundTables {
     return bound.applies ? bound : undefined;
   }
 
-  /** The table on the target, or how it differs from the definition in force. Fails with `target.blocked`. */
-  async look(bound: Bound): Promise<readonly string[]> {
+  /**
+   * The table on the target, or how it differs from the definition in force; `called`: its name there, where it is
+   * another. Fails with `target.blocked`.
+   */
+  async look(bound: Bound, called?: RelationName): Promise<readonly string[]> {
     const { connection, mayBeReplica } = this.#session;
-    const catalog = await readCatalog(connection, bound.inForce.relation);
-    const drift = findDrift(bound.inForce, catalog);
+    const relation = { ...bound.inForce.relation, ...called };
+    const catalog = await readCatalog(connection, relation);
+    const inForce = { ...bound.inForce, relation };
+    const drift = findDrift(inForce, catalog);
     if (drift.length > 0) return drift;
     const blockers = findBlockers(catalog, { replica: mayBeReplica });
     if (blockers.length > 0) {
-      const name = displayRelation(bound.inForce.relation);
+      const name = displayRelation(relation);
       throw new Failure(
         'target.blocked',
         `${name} has on the target what would run: ${blockers.join(', ')}`,
@@ -74,7 +80,7 @@ export class BoundTables {
         },
       );
     }
-    bound.table = targetTable(bound.inForce, catalog);
+    bound.table = targetTable(inForce, catalog);
     return [];
   }
 

@@ -1,5 +1,6 @@
 import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { asLsn, formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { applies } from '../model/xid.ts';
@@ -51,6 +52,7 @@ class Replay {
   #messages = 0;
   #marks: string[] = [];
   #isWanted = false;
+  #definitionsChanged = false;
   #met = false;
   #changes = 0;
   #reported = 0;
@@ -175,8 +177,13 @@ class Replay {
     const { relation } = bound.inForce;
     let findings = await this.#tables.look(bound);
     if (findings.length > 0 && this.#request.definitions !== undefined) {
-      await this.#definitions({ kind: 'drift', relation, findings, transaction: this.#transaction });
-      findings = await this.#tables.look(bound);
+      const called = await this.#definitions({
+        kind: 'drift',
+        inForce: bound.inForce,
+        findings,
+        transaction: this.#transaction,
+      });
+      findings = await this.#tables.look(bound, called);
     }
     if (bound.table !== undefined) return bound.table;
     const name = displayRelation(relation);
@@ -186,15 +193,24 @@ class Replay {
     });
   }
 
-  async #definitions(event: DefinitionEvent): Promise<void> {
-    if (this.#request.definitions === undefined) return;
+  /** The name on the target of a table that has drifted, where it is another one. */
+  async #definitions(event: DefinitionEvent): Promise<RelationName | undefined> {
+    if (this.#request.definitions === undefined) return undefined;
+    const before = this.#request.beforeDefinitions?.(event);
+    if (before !== undefined) {
+      // Without what the event came with.
+      await this.#commit({ whole: false, changes: this.#place - 1 });
+      await before();
+    }
     await this.#writer.barrier();
     const { connection, mayBeReplica } = this.#session;
-    await this.#request.definitions(event, connection);
+    const called = await this.#request.definitions(event, connection);
     // Names of types are printed, and read back, under this one; a transaction of ours may hold more changes.
     await connection.execute("SET LOCAL search_path = ''");
     if (mayBeReplica) await connection.execute("SET LOCAL session_replication_role = 'replica'");
     this.#tables.forget();
+    this.#definitionsChanged = true;
+    return called;
   }
 
   /** All at once and without CASCADE, as PostgreSQL's own apply: what it cascaded to is listed. */
@@ -237,17 +253,25 @@ class Replay {
     this.#lastApplied = transaction;
     if (this.#place > this.#messages) this.#lastChanged = transaction;
     this.#met = stopsAfter(this.#request.stop, transaction, this.#marks);
-    if (this.#writer.isFull) await this.#commit({ whole: true });
+    // A new label of an enum can be used when it has committed, as on the source.
+    if (this.#writer.isFull || this.#definitionsChanged) await this.#commit({ whole: true });
+    this.#definitionsChanged = false;
   }
 
-  async #commit({ whole }: { readonly whole: boolean }): Promise<void> {
+  async #commit({
+    whole,
+    changes = whole ? 0 : this.#place,
+  }: {
+    readonly whole: boolean;
+    readonly changes?: number;
+  }): Promise<void> {
     const transaction = whole ? this.#lastApplied : this.#transaction;
     if (transaction === undefined) return;
     const { position } = this.#progress;
     if (transaction.commitLsn < position.commitLsn) return;
     await this.#writer.commit({
       commitLsn: transaction.commitLsn,
-      changes: whole ? 0 : this.#place,
+      changes,
       whole,
       applied: position.applied + this.#changes - this.#reported,
     });

@@ -1,7 +1,7 @@
 import type { StoredRecord } from '../archive/record.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import type { ReplayTie } from '../model/xid.ts';
-import type { Relation } from '../pgoutput/decode.ts';
+import type { RelationInForce } from '../pgoutput/relations-in-force.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { InputReach, StopTarget } from './stop.ts';
 import type { SourceTransaction } from './transaction-cursor.ts';
@@ -9,23 +9,33 @@ import type { SourceTransaction } from './transaction-cursor.ts';
 /** Something about the source's definitions that rows alone don't tell. */
 export type DefinitionEvent = { readonly transaction: SourceTransaction } & (
   | {
-      /** A message `tidemark:ddl`: anyone may have sent it, so its digest must be checked first (P12). */
+      /** A message `tidemark:ddl`: anyone may have sent it, so it must be proven first (P12). */
       readonly kind: 'message';
       readonly content: Buffer;
     }
   | {
       /** The table of the target is not what the changes that come next were made on. */
       readonly kind: 'drift';
-      readonly relation: Relation;
+      readonly inForce: RelationInForce;
       readonly findings: readonly string[];
     }
 );
 
 /**
- * May alter the target, in the transaction that is open there and holds all changes before: then tables are looked at
- * anew. `connection` must not commit. What it leaves drifted is `target.drift`.
+ * What must be done on the target by other sessions before definitions change there: all changes before are committed
+ * first. Undefined: nothing.
  */
-type DefinitionsCallback = (event: DefinitionEvent, connection: Connection) => Promise<void>;
+type BeforeDefinitions = (event: DefinitionEvent) => (() => Promise<void>) | undefined;
+
+/**
+ * May alter the target, in the transaction that is open there and holds all changes before: then tables are looked at
+ * anew. `connection` must not commit. What it leaves drifted is `target.drift`; it answers how a drifted table
+ * is called on the target, where that is not its name in the stream.
+ */
+type DefinitionsCallback = (
+  event: DefinitionEvent,
+  connection: Connection,
+) => Promise<RelationName | undefined>;
 
 export interface ReplayLimits {
   /** Of one transaction on the target; also what waits in memory. */
@@ -43,10 +53,11 @@ export interface ReplayRequest {
   /** Of the snapshot that was restored before. */
   readonly tie: ReplayTie;
   /** Which tables are replayed, and onto which snapshot each. Without it all, by `tie`. Our own schemas never are. */
-  readonly tieOf?: (relation: RelationName) => ReplayTie | undefined;
+  readonly tieOf?: (relation: RelationName & { readonly oid: number }) => ReplayTie | undefined;
   /** Narrows further which transactions are applied: those that a later snapshot sees, or does not see. */
   readonly only?: (transaction: SourceTransaction) => boolean;
   readonly definitions?: DefinitionsCallback;
+  readonly beforeDefinitions?: BeforeDefinitions;
   /** Each transactional logical message of the input, also of what an earlier run has done. Its content is a view. */
   readonly onMessage?: (
     message: { readonly prefix: string; readonly content: Buffer },

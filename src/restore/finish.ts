@@ -1,6 +1,7 @@
 import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 import { shareOut } from './share-out.ts';
@@ -38,10 +39,32 @@ export async function refreshMaterializedViews(
   }
 }
 
+/** As `refreshMaterializedViews`, when views may have come and gone since the snapshot: all but those that it had empty. */
+export async function refreshAllBut(
+  connection: Connection,
+  unpopulated: readonly RelationName[],
+): Promise<void> {
+  const empty = new Set(unpopulated.map((view) => displayRelation(view)));
+  const ordered = await connection.query<{ schema: string; name: string }>(sqlFile('target/matview-order'));
+  for (const view of ordered.filter((candidate) => !empty.has(displayRelation(candidate))))
+    await connection.execute(`REFRESH MATERIALIZED VIEW ${quoteRelation(view)}`);
+}
+
+/** Tables by their names now, when they may be others than the snapshot's. */
+export async function presentTables(
+  connection: Connection,
+): Promise<(RelationName & { readonly copyBytes: string })[]> {
+  return await connection.query(
+    `SELECT n.nspname::text AS "schema", c.relname::text AS "name", pg_table_size(c.oid)::text AS "copyBytes"
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'tidemark_restore')`,
+  );
+}
+
 /** ANALYZE of each table, on all connections. */
 export function analyze(
   connections: readonly Connection[],
-  tables: readonly TableEntry[],
+  tables: readonly Sized[],
   signal: AbortSignal,
 ): Promise<void> {
   return forEachTable(connections, { tables, signal }, async (connection, table) => {
@@ -92,10 +115,13 @@ export async function makeDurable(connection: Connection): Promise<void> {
   await connection.execute(`COMMENT ON SCHEMA ${quoteIdentifier('tidemark_restore')} IS 'complete'`);
 }
 
-function forEachTable(
+/** A table, and about how large it is. */
+type Sized = RelationName & Pick<TableEntry, 'copyBytes'>;
+
+function forEachTable<T extends Sized>(
   connections: readonly Connection[],
-  work: { readonly tables: readonly TableEntry[]; readonly signal: AbortSignal },
-  act: (connection: Connection, table: TableEntry) => Promise<void>,
+  work: { readonly tables: readonly T[]; readonly signal: AbortSignal },
+  act: (connection: Connection, table: T) => Promise<void>,
 ): Promise<void> {
   const largestFirst = [...work.tables].sort((a, b) => Number(BigInt(b.copyBytes) - BigInt(a.copyBytes)));
   const tasks = largestFirst.map((table) => ({

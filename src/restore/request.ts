@@ -5,6 +5,7 @@ import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import type { RestorePlan } from './plan.ts';
+import type { SchemaEntry } from './schema-script.ts';
 import type { RestoreScope } from './scope.ts';
 
 /** Changes that lead from the snapshot to a later point. */
@@ -12,13 +13,20 @@ export interface Continuation {
   /** Says which changes, and up to where: only the same restore goes on where it stopped. */
   readonly id: string;
   /**
-   * Applies them. Tables have their rows, keys and unique constraints; foreign keys and triggers come afterwards. Of
-   * engine pg_dump everything is there already, so `isFinished` asks for a session in which they rest. What it answers
+   * Applies them. Tables have their rows, keys and unique constraints; foreign keys and triggers come afterwards, or with
+   * `complete`. Of engine pg_dump everything is there already, so `isFinished` asks for a session in which they rest. What it answers
    * is kept with the progress: a restore that goes on has it, too.
    */
   run(restore: {
     readonly id: string;
     readonly isFinished: boolean;
+    /** What the snapshot's schema has brought, under the names of the snapshot. */
+    readonly objects: readonly SchemaEntry[];
+    readonly owners: boolean;
+    /** Some tables come back, not all that there is. */
+    readonly isPart: boolean;
+    /** Brings all that else comes after the changes: schema changes are made on what the source had. */
+    readonly complete: () => Promise<void>;
     readonly signal: AbortSignal;
   }): Promise<string>;
   /** Moves sequences behind what the changes used. `outcome`: what `run` has answered. */

@@ -1,12 +1,16 @@
+import type { Manifest } from '../archive/manifest.ts';
 import { CodecThreads } from '../archive/codec-threads.ts';
 import { keys } from '../catalog/keys.ts';
 import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import {
   analyze,
   checkCounts,
   makeDurable,
+  presentTables,
+  refreshAllBut,
   refreshMaterializedViews,
   setSequences,
   targetSession,
@@ -27,9 +31,9 @@ import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
 import { isInPlace } from './request.ts';
-import type { RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
+import type { Continuation, RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, isKey, partPostData, runInOrder } from './run-entries.ts';
-import type { RunOptions } from './run-entries.ts';
+import type { PostData, RunOptions } from './run-entries.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import { shareOut } from './share-out.ts';
 import { stageDump } from './staged-dump.ts';
@@ -89,6 +93,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
       loadOnce(first, request, { tables: existing, index, read, onRange, progress }),
     );
   }
+  const definitions = (): Promise<void> => buildPostData(connections, post, entryOptions(request, progress));
   await phases.run('data', plan.tables.length, async () => {
     if (isDump) await loadDump(first, request, { plan, existing, progress });
     await load(request, { plan, index, read, progress, connections, indexes: early, onRange });
@@ -99,26 +104,36 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   }
   // Not again once triggers may be there: a later `latest` would fire them.
   if (continuation !== undefined && !progress.has(CHANGES)) {
-    const restore = { id: progress.id, isFinished: false, signal: request.signal };
+    const complete = async (): Promise<void> => {
+      if (progress.has(SCHEMA_CHANGES)) return;
+      await definitions();
+      await setSequences(first, plan.sequences);
+      await first.execute(progress.record([SCHEMA_CHANGES]));
+      progress.committed([SCHEMA_CHANGES]);
+    };
+    const restore = { ...continuedBy(request, plan), id: progress.id, isFinished: false, complete };
     await phases.run('changes', 1, async () => {
       await progress.keepOutcome(first, { item: CHANGES, outcome: await continuation.run(restore) });
     });
   }
   await phases.run('post-data', plan.postData.length - early.length, async () => {
-    const options = entryOptions(request, progress);
-    await shareOut(connections, entryTasks(post.indexes, options), request.signal);
-    await runInOrder(first, post.attachments, options);
-    await shareOut(connections, entryTasks(post.foreignKeys, options), request.signal);
-    await runInOrder(first, post.rest, options);
+    await definitions();
+    await runInOrder(first, post.last, entryOptions(request, progress));
   });
+  // Named by the snapshot, and what its names stand for may have changed since.
+  const isChanged = progress.has(SCHEMA_CHANGES);
   await phases.run('sequences', plan.sequences.length, async () => {
-    await setSequences(first, plan.sequences);
+    if (!isChanged) await setSequences(first, plan.sequences);
     await continuation?.advanceSequences(first, progress.outcome ?? '');
   });
   await phases.run('materialized views', plan.materializedViews.length, () =>
-    refreshMaterializedViews(first, plan.materializedViews),
+    isChanged
+      ? refreshAllBut(first, unpopulated(request.manifest))
+      : refreshMaterializedViews(first, plan.materializedViews),
   );
-  await phases.run('analyze', plan.tables.length, () => analyze(connections, plan.tables, request.signal));
+  await phases.run('analyze', plan.tables.length, async () =>
+    analyze(connections, isChanged ? await presentTables(first) : plan.tables, request.signal),
+  );
   // The changes' own counts were checked one by one.
   if (continuation === undefined) {
     await phases.run('check', plan.tables.length, () =>
@@ -135,6 +150,35 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
 }
 
 const CHANGES = 'phase:changes';
+/** Everything else was brought before them. */
+const SCHEMA_CHANGES = 'phase:schema-changes';
+
+function continuedBy(
+  request: RestoreRequest,
+  { preData, postData }: RestorePlan,
+): Omit<Parameters<Continuation['run']>[0], 'id' | 'isFinished' | 'complete'> {
+  const { owners, signal, manifest } = request;
+  const isPart = !isWhole(request) || manifest.scope.kind !== 'whole';
+  return { objects: [...preData, ...postData], owners, isPart, signal };
+}
+
+/** All but what would answer to the changes that may still come. */
+async function buildPostData(
+  connections: readonly Connection[],
+  post: PostData,
+  options: RunOptions,
+): Promise<void> {
+  const [first] = connections;
+  if (first === undefined) return;
+  await shareOut(connections, entryTasks(post.indexes, options), options.signal);
+  await runInOrder(first, post.attachments, options);
+  await shareOut(connections, entryTasks(post.foreignKeys, options), options.signal);
+  await runInOrder(first, post.rest, options);
+}
+
+function unpopulated({ materializedViews }: Manifest): readonly RelationName[] {
+  return materializedViews.filter((view) => !view.populated);
+}
 
 /** One to watch, and those that restore. */
 async function openConnections(request: RestoreRequest, run: AsyncDisposableStack): Promise<Connection[]> {
@@ -201,11 +245,14 @@ async function runDump(
     if (!isWhole(request)) await setSequences(first, plan.sequences);
     if (continuation !== undefined) {
       request.onEvent({ kind: 'phase', phase: 'changes', items: 1 });
-      outcome = await continuation.run({ id: restoreId(request), isFinished: true, signal });
+      const complete = (): Promise<void> => Promise.resolve();
+      const restore = { ...continuedBy(request, plan), id: restoreId(request), isFinished: true, complete };
+      outcome = await continuation.run(restore);
       await continuation.advanceSequences(first, outcome);
     }
     request.onEvent({ kind: 'phase', phase: 'analyze', items: plan.tables.length });
-    await analyze(connections, plan.tables, request.signal);
+    const tables = continuation === undefined ? plan.tables : await presentTables(first);
+    await analyze(connections, tables, request.signal);
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
     if (continuation === undefined) await checkCounts(connections, plan.tables, signal);
   }

@@ -50,6 +50,8 @@ export interface PostData {
   readonly attachments: readonly SchemaEntry[];
   readonly foreignKeys: readonly SchemaEntry[];
   readonly rest: readonly SchemaEntry[];
+  /** What would run, or be told, when definitions change. */
+  readonly last: readonly SchemaEntry[];
 }
 
 /** Whether rows are found by it: a key that changes are applied by. */
@@ -61,8 +63,13 @@ export function partPostData(entries: readonly SchemaEntry[]): PostData {
   const indexes = entries.filter((entry) => entry.type === 'INDEX' || entry.type === 'CONSTRAINT');
   const foreignKeys = entries.filter((entry) => entry.type === 'FK CONSTRAINT');
   const attachments = entries.filter((entry) => entry.type === 'INDEX ATTACH');
-  const early = new Set([...indexes, ...foreignKeys, ...attachments]);
-  return { indexes, attachments, foreignKeys, rest: entries.filter((entry) => !early.has(entry)) };
+  const last = entries.filter((entry) => isEventTrigger(entry));
+  const early = new Set([...indexes, ...foreignKeys, ...attachments, ...last]);
+  return { indexes, attachments, foreignKeys, rest: entries.filter((entry) => !early.has(entry)), last };
+}
+
+function isEventTrigger({ type, name }: SchemaEntry): boolean {
+  return type === 'EVENT TRIGGER' || (type === 'COMMENT' && name.startsWith('EVENT TRIGGER '));
 }
 
 async function runTransaction(

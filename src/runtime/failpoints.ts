@@ -36,6 +36,7 @@ export const FAILPOINTS = [
   'restore.rows-committed',
   'restore.entry-made',
   'restore.after-data',
+  'restore.schema-changed',
   'restore.after-changes',
   'restore.large-objects-unrecorded',
   'restore.large-objects-committed',

@@ -227,6 +227,7 @@ test.for<[string, string, RegExp]>([
     definitions: async (event, connection) => {
       events.push(event.kind);
       await connection.execute(`SET LOCAL search_path = public; ${statement}`);
+      return undefined;
     },
   });
   expect(events).toEqual(['drift']);
@@ -245,6 +246,7 @@ test('a message of our own about definitions comes in its place among the change
     definitions: async (event, connection) => {
       if (event.kind !== 'message') throw new Error('drift');
       await connection.execute(`SET LOCAL search_path = public; ${event.content.toString()}`);
+      return undefined;
     },
   });
   expect(await content(of.target, 't')).toEqual(['(1,5)', '(2,5)', '(3,3)']);

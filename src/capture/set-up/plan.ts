@@ -48,23 +48,20 @@ export function planSetUp(state: SourceState, names: CaptureNames): SetUpPlan {
 }
 
 function schemaSteps({ server, abilities }: SourceState): Step[] {
-  const full = `${COMMENT}, ${createHash('sha256').update(sourceSql('functions')).digest('hex').slice(0, 12)}`;
+  const functions = `${sourceSql('describe', { schema: 'tidemark' })}\n${sourceSql('functions')}`;
+  const full = `${COMMENT}, ${createHash('sha256').update(functions).digest('hex').slice(0, 12)}`;
   const wanted = abilities.eventTrigger ? full : (server.code ?? COMMENT);
   if (!ownsSchema(server) || server.code === wanted) return [];
-  const object = (title: string, file: string, variables: Record<string, string> = {}): Step => ({
-    kind: 'object',
-    title,
-    sql: sourceSql(file, variables),
-  });
+  const object = (title: string, sql: string): Step => ({ kind: 'object', title, sql });
   return [
-    object('schema tidemark with a source id', 'schema'),
+    object('schema tidemark with a source id', sourceSql('schema')),
     ...(abilities.eventTrigger
       ? [
-          object('secret of the digest on schema changes', 'secret'),
-          object('functions of the event triggers', 'functions'),
+          object('secret of the digest on schema changes', sourceSql('secret')),
+          object('functions of the event triggers', functions),
         ]
       : []),
-    object('comment on schema tidemark', 'code-version', { comment: wanted }),
+    object('comment on schema tidemark', sourceSql('code-version', { comment: wanted })),
   ];
 }
 

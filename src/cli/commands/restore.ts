@@ -71,7 +71,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
         else if (event.kind === 'changes') progress.update(event.readBytes, event.totalBytes);
       },
     }).finally(() => progress.stop());
-    if ((report.changes?.schemaChanges ?? 0) > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
+    if (hasSchemaFindings(report)) process.exitCode = FAILURE_CODES['check.findings'].exit;
     const { traffic } = settings;
     terminal.result({ report, authenticated, traffic }, [
       ...reportLines(report),
@@ -127,11 +127,7 @@ function changesLines({ changes }: PointReport): string[] {
     `xid ${transaction.xid}, committed ${transaction.commitTime} at ${transaction.commitLsn}`;
   return [
     `  then ${formatCount(changes.applied)} changes of stream ${changes.stream}, each found where it was expected`,
-    ...(changes.schemaChanges === 0
-      ? []
-      : [
-          `  NOT APPLIED: ${formatCount(changes.schemaChanges)} schema change(s) since the snapshot; what they made is missing, what they dropped is there`,
-        ]),
+    ...schemaLines(changes),
     ...(changes.ignoredMessages === 0
       ? []
       : [
@@ -144,5 +140,29 @@ function changesLines({ changes }: PointReport): string[] {
         ]),
     ...(last === undefined ? [] : [`  the last transaction that it holds: ${where(last)}`]),
     ...(next === undefined ? [] : [`  the first one that it does not: ${where(next)}`]),
+  ];
+}
+
+/** Something of the source's schema is missing, or was guessed. */
+function hasSchemaFindings({ changes }: PointReport): boolean {
+  if (changes === undefined) return false;
+  return changes.schemaChanges.notApplied.length + changes.schemaChanges.inferred.length > 0;
+}
+
+function schemaLines({ schemaChanges, ddl }: NonNullable<PointReport['changes']>): string[] {
+  const { applied, inferred, notApplied } = schemaChanges;
+  const known = {
+    exact: 'every one was recorded',
+    inferred: 'some may have been seen by their effects alone',
+    unknown: 'it is not known whether there were more',
+  };
+  return [
+    ...(applied + inferred.length + notApplied.length === 0 && ddl === 'exact'
+      ? []
+      : [`  ${formatCount(applied)} schema change(s) were made as on the source; ${known[ddl]}`]),
+    ...inferred.map((what) => `  INFERRED from the changes alone: ${what}`),
+    ...notApplied.map(
+      ({ what, why, xid, commitLsn }) => `  NOT APPLIED: ${what} (xid ${xid} at ${commitLsn}): ${why}`,
+    ),
   ];
 }
