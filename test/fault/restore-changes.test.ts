@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture } from '../support/capture.ts';
 import { catchUp } from '../support/capturing.ts';
-import { killedAt } from '../support/failpoints.ts';
+import { interruptedAt, killedAt } from '../support/failpoints.ts';
 import { absentDatabase, newDatabase, rows, sql, stockDump, testServer } from '../support/postgres.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 
@@ -87,6 +87,7 @@ test(
     await catchUp(url, folder.path);
     const target = absentDatabase(server);
     const restore = ['restore', ...common, '--target', target, '--create'];
+    expect(await interruptedAt({ point: 'restore.schema-changed', args: restore, time: 2 })).toBe(130);
     for (const time of [1, 3, 4, 2]) await killedAt({ point: 'restore.schema-changed', args: restore, time });
     const { report } = (await tidemarkJson(restore)) as { report?: unknown };
     expect(report).toMatchObject({

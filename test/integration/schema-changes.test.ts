@@ -2,9 +2,9 @@
 // the rows. Truth is stock pg_dump of the source, schema and data, at each point.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { initCapture } from '../support/capture.ts';
+import { ddlMessages, initCapture, peek } from '../support/capture.ts';
 import { catchUp, position } from '../support/capturing.ts';
-import { absentDatabase, newDatabase, sql, stockDump, testServer } from '../support/postgres.ts';
+import { absentDatabase, newDatabase, rows, sql, stockDump, testServer } from '../support/postgres.ts';
 import { temporaryFolder, tidemark } from '../support/tidemark.ts';
 
 const BEFORE = `
@@ -23,6 +23,8 @@ const BEFORE = `
   INSERT INTO person SELECT n, 'p' || n, 'x', n, 'c' FROM generate_series(1, 5) n; INSERT INTO visit (person) VALUES (1), (2);
   INSERT INTO feeling VALUES (1, 'sad'), (2, 'glad'); INSERT INTO doomed VALUES (1); INSERT INTO parted VALUES (1, 1);
   INSERT INTO derived VALUES (3, 'e')`;
+
+const WHAT = ['--exclude-schema=tidemark', '--no-publications'];
 
 /** In order; a point stands behind each. Statements of one are sent one by one, since each is a command of its own. */
 const STEPS: readonly (readonly [string, readonly string[]])[] = [
@@ -189,7 +191,169 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
   );
 });
 
-const WHAT = ['--exclude-schema=tidemark', '--no-publications'];
+describe('what is no schema change of the source, or can’t be made', () => {
+  let server: ThrowawayServer;
+  beforeAll(async () => {
+    server = await testServer(17);
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  /** A captured source with a snapshot, and a restore of it to the latest change. */
+  async function captured(schema: string, folder: string, ...how: string[]) {
+    const url = await newDatabase(server);
+    await sql(url, schema);
+    await initCapture(url, folder);
+    await catchUp(url, folder);
+    const common = ['--url', url, '--repository', folder];
+    expect(await tidemark(['snapshot', ...common, ...how])).toMatchObject({ exitCode: 0 });
+    const restored = async (...more: string[]) => {
+      const target = absentDatabase(server);
+      await catchUp(url, folder);
+      const done = await tidemark(['restore', ...common, '--target', target, '--create', '--json', ...more]);
+      return { target, ...done };
+    };
+    return { url, restored };
+  }
+
+  const DATA = ['--data-only', ...WHAT];
+
+  test(
+    'P12, I 52: messages that others send under the name are ignored, and told',
+    { timeout: 120_000 },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { url, restored } = await captured(
+        'CREATE TABLE t (id int PRIMARY KEY)',
+        folder.path,
+        '--engine',
+        'pg_dump',
+      );
+      await sql(url, 'INSERT INTO t VALUES (1); ALTER TABLE t ADD v int; INSERT INTO t VALUES (2, 2)');
+      const [genuine] = ddlMessages(await peek(url, folder.path));
+      const forged = JSON.stringify({
+        ...genuine?.facts,
+        kind: 'drop',
+        objects: [{ type: 'table', identity: 'public.t', original: true }],
+      });
+      const emit = (content: string): string =>
+        `SELECT pg_logical_emit_message(true, 'tidemark:ddl', $f$${content}$f$)`;
+      await sql(url, `CREATE ROLE forger LOGIN PASSWORD 'x'; GRANT INSERT ON t TO forger`);
+      const other = new URL(url);
+      [other.username, other.password] = ['forger', 'x'];
+      // By a role that may do nothing else; and one of ours once more, word for word, in another transaction.
+      await sql(other.href, emit(`${genuine?.digest}\n${forged}`));
+      await sql(
+        url,
+        `${emit(`${genuine?.digest}\n${genuine?.body.toString()}`)}; INSERT INTO t VALUES (3, 3)`,
+      );
+      const truth = normal(await stockDump(url, 17, DATA));
+      const { target, stdout } = await restored();
+      expect(JSON.parse(stdout)).toMatchObject({
+        report: { changes: { ignoredMessages: 2, schemaChanges: { applied: 1, inferred: [] } } },
+      });
+      expect(normal(await stockDump(target, 17, DATA))).toEqual(truth);
+    },
+  );
+
+  test(
+    'I 28: without event triggers, what the changes prove is made and told; what they don’t ends it',
+    { timeout: 120_000 },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { url, restored } = await captured(
+        `CREATE TABLE t (id int PRIMARY KEY, gone int); CREATE TABLE u (id int PRIMARY KEY); INSERT INTO t VALUES (1, 1)`,
+        folder.path,
+      );
+      await sql(
+        url,
+        'DROP EVENT TRIGGER tidemark_ddl; DROP EVENT TRIGGER tidemark_drop; DROP EVENT TRIGGER tidemark_rewrite',
+      );
+      for (const statement of [
+        'ALTER TABLE t ADD v numeric(5,2)',
+        'INSERT INTO t VALUES (2, 2, 2.5)',
+        'ALTER TABLE t DROP gone',
+        'UPDATE t SET v = 3 WHERE id = 1',
+        'CREATE TABLE made (id int PRIMARY KEY, at date)',
+        `INSERT INTO made VALUES (1, '2026-01-01')`,
+        'ALTER TABLE u RENAME TO renamed',
+        'INSERT INTO renamed VALUES (1)',
+      ])
+        await sql(url, statement);
+      const truth = normal(await stockDump(url, 17, DATA));
+      const first = await restored();
+      expect({ code: first.exitCode, told: told(first.stdout) }).toEqual({
+        code: 3,
+        told: {
+          notApplied: [],
+          inferred: [
+            expect.stringContaining('public.t has no column v'),
+            expect.stringContaining('public.t has a column gone'),
+            expect.stringContaining('public.made does not exist'),
+            expect.stringContaining('public.renamed does not exist'),
+          ],
+        },
+      });
+      expect(normal(await stockDump(first.target, 17, DATA))).toEqual(truth);
+      await sql(url, 'ALTER TABLE t RENAME v TO w');
+      await sql(url, 'INSERT INTO t VALUES (3, 3)');
+      expect(await restored()).toMatchObject({
+        exitCode: 7,
+        stderr: expect.stringContaining('target.drift'),
+      });
+    },
+  );
+
+  test(
+    'what a message does not tell is told by its name; a rewrite closes the window',
+    { timeout: 120_000 },
+    async () => {
+      await using folder = await temporaryFolder();
+      const { url, restored } = await captured('CREATE TABLE t (id int PRIMARY KEY)', folder.path);
+      await sql(url, `CREATE ROLE reader`);
+      await sql(url, 'GRANT SELECT ON t TO reader');
+      await sql(url, 'CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int); INSERT INTO t VALUES (1)');
+      const { exitCode, stdout } = await restored();
+      expect({ exitCode, told: told(stdout) }).toMatchObject({
+        exitCode: 3,
+        told: {
+          inferred: [],
+          notApplied: [
+            { what: 'GRANT', why: expect.stringContaining('not recorded') },
+            {
+              what: expect.stringContaining('public.total(integer)'),
+              why: expect.stringContaining('aggregate'),
+            },
+          ],
+        },
+      });
+      await sql(url, 'ALTER TABLE t ADD u uuid DEFAULT gen_random_uuid()');
+      await sql(url, 'INSERT INTO t VALUES (2)');
+      expect(await restored()).toMatchObject({ exitCode: 5 });
+    },
+  );
+
+  test('of some tables alone, a table that was renamed stays one of them', { timeout: 120_000 }, async () => {
+    await using folder = await temporaryFolder();
+    const { url, restored } = await captured(
+      `CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)`,
+      folder.path,
+    );
+    await sql(
+      url,
+      'ALTER TABLE t RENAME TO u; ALTER TABLE u ADD v int DEFAULT 7; ALTER TABLE other ADD w int',
+    );
+    await sql(url, 'INSERT INTO u VALUES (1); INSERT INTO other VALUES (1); CREATE TABLE third (id int)');
+    const { target, exitCode, stdout } = await restored('--table', 'public.t');
+    expect({ exitCode, told: told(stdout) }).toEqual({ exitCode: 0, told: { inferred: [], notApplied: [] } });
+    expect(
+      await rows(
+        target,
+        `SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace`,
+      ),
+    ).toEqual([{ name: 'u' }]);
+    expect(await rows(target, 'SELECT * FROM u')).toEqual([{ id: 1, v: 7 }]);
+  });
+});
 
 /** Positions of sequences, which may be further, and our event triggers left out. */
 function normal(dump: string): string[] {
