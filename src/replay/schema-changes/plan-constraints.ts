@@ -30,16 +30,29 @@ export function planConstraints(wanted: RelationDescription, there: RelationDesc
           `${table} RENAME CONSTRAINT ${quoteIdentifier(one.name)} TO ${quoteIdentifier(to.name)}`,
       ),
     ),
-    doing(...added.map((one) => `${table} ADD CONSTRAINT ${quoteIdentifier(one.name)} ${one.definition}`)),
+    doing(
+      ...added.map(
+        (one) => `${table} ADD CONSTRAINT ${quoteIdentifier(one.name)} ${definitionOn(there, one)}`,
+      ),
+    ),
     ...both.map(([one, other]) => alterConstraint(table, one, other)),
   ]);
+}
+
+/** A key that has taken an index of its own name is made of the same index here. */
+function definitionOn(there: RelationDescription, { name, type, definition }: ConstraintDescription): string {
+  const isTaken = there.indexes?.some((index) => index.name === name && index.isConstraint !== true) === true;
+  if (!isTaken || (type !== 'p' && type !== 'u')) return definition;
+  const deferred = / (?:NOT )?DEFERRABLE.*$/.exec(definition)?.[0] ?? '';
+  return `${type === 'p' ? 'PRIMARY KEY' : 'UNIQUE'} USING INDEX ${quoteIdentifier(name)}${deferred}`;
 }
 
 /** Those of constraints come and go with them, those of partitions with their parent's. */
 export function planIndexes(wanted: RelationDescription, there: RelationDescription): ChangePlan {
   const own = (relation: RelationDescription): IndexDescription[] =>
     (relation.indexes ?? []).filter((index) => index.isConstraint !== true && index.inherited !== true);
-  const { missing, extra } = differences(own(wanted), own(there));
+  const { missing, extra, both } = differences(own(wanted), own(there));
+  const changed = both.filter(([one, other]) => one.definition !== other.definition && !one.replicaIdentity);
   const isSame = (index: IndexDescription): string => withoutName(index);
   const renamed = pairs(missing, extra, isSame);
   const taken = new Set(renamed.values());
@@ -56,6 +69,7 @@ export function planIndexes(wanted: RelationDescription, there: RelationDescript
       ...[...renamed].map(
         ([index, to]) => `ALTER INDEX ${schema(index.name)} RENAME TO ${quoteIdentifier(to.name)}`,
       ),
+      ...changed.flatMap(([index]) => [`DROP INDEX ${schema(index.name)}`, creation(index, wanted)]),
       // One that is not valid was left over by a failure, or waits for its partitions' indexes.
       ...missing
         .filter((index) => !taken.has(index) && (index.valid || wanted.kind === 'p'))

@@ -121,6 +121,9 @@ function planRest(
   const reset = before.map(nameOf).filter((name) => !options.map(nameOf).includes(name));
   if (set.length > 0) statements.push(`${alter} SET (${optionList(set)})`);
   if (reset.length > 0) statements.push(`${alter} RESET (${reset.map(quoteIdentifier).join(', ')})`);
+  // Of a table that is empty here: else its rewrite has ended the replay.
+  if (wanted.persistence !== there.persistence)
+    statements.push(`${alter} SET ${wanted.persistence === 'u' ? 'UNLOGGED' : 'LOGGED'}`);
   if (wanted.rowSecurity !== there.rowSecurity)
     statements.push(`${alter} ${wanted.rowSecurity ? 'ENABLE' : 'DISABLE'} ROW LEVEL SECURITY`);
   if (wanted.forceRowSecurity !== there.forceRowSecurity)
