@@ -140,6 +140,8 @@ const STEPS: readonly (readonly [string, readonly string[]])[] = [
   ],
 ];
 
+const FEWER = ['tables', 'code'];
+
 describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
   let server: ThrowawayServer;
   beforeAll(async () => {
@@ -166,7 +168,9 @@ describe.for([14, 18] as const)('PostgreSQL %i', (major) => {
       }
       await sql(url, 'DROP TABLE person CASCADE');
       await catchUp(url, folder.path);
-      for (const { name, lsn, truth } of points) {
+      // All of them on the newest major.
+      const chosen = points.filter(({ name }) => major === 18 || FEWER.includes(name));
+      for (const { name, lsn, truth } of chosen) {
         const target = absentDatabase(server);
         const restore = [
           'restore',
