@@ -13,6 +13,7 @@ import type { RestorePlan } from '../restore/plan.ts';
 import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
 import { previewRestore } from '../restore/preflight.ts';
 import { restoreSnapshot } from '../restore/restore-snapshot.ts';
+import { wantedBy } from '../restore/scope.ts';
 import type { RestoreScope } from '../restore/scope.ts';
 import { withRepository } from './list-job.ts';
 import { withRestoreLease } from './restore-lease.ts';
@@ -106,7 +107,9 @@ async function requestOf(
   const { signal } = run;
   const source = settings.sourceName;
   const opener = target.kind === 'xid' ? await settings.opener() : undefined;
-  const recovery = await planRecovery([repository], { source, target, opener, signal });
+  const scope = scopeOf(run);
+  const wanted = wantedBy(scope);
+  const recovery = await planRecovery([repository], { source, target, wanted, opener, signal });
   const { document: manifest } = await readManifest(
     repository,
     { source, id: recovery.snapshot.id },
@@ -117,7 +120,7 @@ async function requestOf(
     manifest,
     target: typeof run.target === 'string' ? settings.connection(run.target) : run.target,
     source: settings.findSource(),
-    scope: scopeOf(run),
+    scope,
     clean: run.clean,
     create: run.create,
     globals: run.globals,

@@ -8,7 +8,7 @@ import type { SourceHistory } from './source-history.ts';
 import type { StreamView } from './stream-view.ts';
 import type { Usability } from './usability.ts';
 import { tableGaps, windowsOf } from './window.ts';
-import type { UsableSnapshot, Window } from './window.ts';
+import type { UsableSnapshot, Wanted, Window } from './window.ts';
 
 /** Every position in it can be restored to, and every time in it. */
 export interface RecoveryWindow extends Window {
@@ -33,10 +33,11 @@ export async function readManifests(
   return manifests;
 }
 
-/** The windows that these snapshots open in the history's streams, and what can be done with each of them. */
+/** The windows that these snapshots open in the history's streams, for all or what is wanted, and what can be done with each of them. */
 export async function recoveryWindows(
   history: SourceHistory,
   manifests: readonly Manifest[],
+  wanted: Wanted = [],
 ): Promise<{ readonly windows: RecoveryWindow[]; readonly snapshots: JudgedManifest[] }> {
   const snapshots: JudgedManifest[] = [];
   for (const manifest of manifests) snapshots.push({ manifest, use: await judgeIn(history, manifest) });
@@ -45,7 +46,7 @@ export async function recoveryWindows(
     const usable = snapshots.flatMap(({ manifest, use }): UsableSnapshot[] =>
       use.kind === 'usable' && use.stream === view.id ? [{ manifest, use }] : [],
     );
-    for (const window of windowsOf(usable, tableGaps(history.gaps, view.id)))
+    for (const window of windowsOf(usable, tableGaps(history.gaps, view.id), wanted))
       windows.push({ ...window, stream: view.id, times: await timesOf(view, window) });
   }
   return { windows, snapshots };

@@ -1,6 +1,7 @@
 import { lsnOf } from '../archive/run-document.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import type { GapDocument } from '../archive/stream-documents.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { Usability } from './usability.ts';
 
@@ -9,6 +10,14 @@ export interface UsableSnapshot {
   readonly manifest: Pick<Manifest, 'id' | 'scope' | 'tables'>;
   readonly use: Extract<Usability, { kind: 'usable' }>;
 }
+
+interface NamedTable extends RelationName {
+  /** The partitioned tables that it is a partition of. */
+  readonly partitionOf?: readonly RelationName[];
+}
+
+/** What is wanted back: one for each name or pattern that was given. Empty: everything. */
+export type Wanted = readonly ((table: NamedTable) => boolean)[];
 
 /** Positions that a stream can be restored to; both ends are such. A position stands for: what committed before it. */
 export interface Window {
@@ -40,9 +49,41 @@ export function tableGaps(gaps: readonly GapDocument[], stream: string): TableGa
     );
 }
 
-/** Whether a snapshot has a table's rows. */
-export function hasRows(snapshot: UsableSnapshot, oid: number): boolean {
-  return snapshot.manifest.tables.some((table) => table.oid === oid && table.data !== 'excluded');
+export function isWanted(wanted: Wanted, table: NamedTable): boolean {
+  return wanted.length === 0 || wanted.some((names) => names(table));
+}
+
+/**
+ * Whether a snapshot has all that is wanted. A partial one lists the tables that it has no rows of, too: so it is known
+ * what a pattern would have meant. Unlogged tables have rows in none.
+ */
+export function hasAll({ scope, tables }: UsableSnapshot['manifest'], wanted: Wanted): boolean {
+  if (scope.kind === 'whole') return true;
+  const isThere = (table: (typeof tables)[number]): boolean =>
+    table.data !== 'excluded' || table.persistence === 'unlogged';
+  return (
+    wanted.length > 0 &&
+    wanted.every((names) => tables.some((table) => names(table))) &&
+    tables.every((table) => isThere(table) || !isWanted(wanted, table))
+  );
+}
+
+/**
+ * Those of gaps that concern what is wanted of a snapshot. A table that it does not list was made later: it may be a
+ * partition of one that is wanted, which its name does not tell.
+ */
+export function gapsOfWanted(
+  gaps: readonly TableGap[],
+  { tables }: UsableSnapshot['manifest'],
+  wanted: Wanted,
+): TableGap[] {
+  if (wanted.length === 0) return [...gaps];
+  const known = new Map(tables.map((table) => [table.oid, table]));
+  const hasPartitions = tables.some((table) => table.kind === 'partition' && isWanted(wanted, table));
+  return gaps.filter((gap) => {
+    const table = known.get(gap.oid);
+    return table === undefined ? hasPartitions || isWanted(wanted, gap) : isWanted(wanted, table);
+  });
 }
 
 /** Whether a gap lies between what a snapshot shows and a later position. */
@@ -51,15 +92,20 @@ export function liesBetween(gap: TableGap, snapshot: UsableSnapshot, position: L
 }
 
 /**
- * Where the whole source can be restored to in one stream. Each whole snapshot opens the stretch from its `upper` to
- * its `until`; a gap of a table closes what follows it, until a newer whole snapshot: a restore takes all from one.
+ * Where all that is wanted can be restored to in one stream. Each snapshot that has it opens the stretch from its
+ * `upper` to its `until`; a gap of a wanted table closes what follows it, until a newer such snapshot: a restore takes
+ * all from one.
  */
-export function windowsOf(snapshots: readonly UsableSnapshot[], gaps: readonly TableGap[]): Window[] {
+export function windowsOf(
+  snapshots: readonly UsableSnapshot[],
+  gaps: readonly TableGap[],
+  wanted: Wanted = [],
+): Window[] {
   const open = snapshots
-    .filter(({ manifest }) => manifest.scope.kind === 'whole')
+    .filter(({ manifest }) => hasAll(manifest, wanted))
     .flatMap((snapshot) => {
       const { upper, until } = snapshot.use;
-      return gaps
+      return gapsOfWanted(gaps, snapshot.manifest, wanted)
         .filter((gap) => liesBetween(gap, snapshot, until))
         .reduce<Window[]>(
           (windows, gap) => windows.flatMap((window) => upTo(window, gap.from)),

@@ -10,7 +10,7 @@ export function replayDocument({ replay }: RecoveryPlan): Record<string, unknown
   return {
     stream: replay.stream,
     repository: replay.repository,
-    scanFrom: formatLsn(replay.scanFrom),
+    scanFrom: formatLsn(replay.base.use.scanFrom),
     from: formatLsn(replay.from),
     to: formatLsn(replay.to),
     stop: {
@@ -18,7 +18,6 @@ export function replayDocument({ replay }: RecoveryPlan): Record<string, unknown
       ...(stop.kind === 'time' && { time: formatCommitTime(stop.time), exclusive: stop.exclusive }),
       ...(stop.kind === 'lsn' && { lsn: formatLsn(stop.lsn), exclusive: stop.exclusive }),
     },
-    replaced: replay.replaced.map(({ snapshot, tables }) => ({ snapshot: snapshot.manifest.id, tables })),
     segments: reading.segments.length,
     bytes: reading.bytes,
     transactions: reading.transactions,
@@ -41,11 +40,7 @@ export function replayLines({ replay, snapshot }: RecoveryPlan): string[] {
   const uncounted =
     reading.uncounted === 0 ? '' : `, and those of ${formatCount(reading.uncounted)} more segments`;
   return [
-    `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.scanFrom)}, ending ${words[stop.kind]}`,
+    `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.base.use.scanFrom)}, ending ${words[stop.kind]}`,
     `  ${formatCount(reading.segments.length)} segments, ${formatBytes(reading.bytes)}: ${formatCount(reading.transactions)} transactions${uncounted}; DDL ${reading.ddl}`,
-    ...replay.replaced.map(
-      ({ snapshot: other, tables }) =>
-        `  ${formatCount(tables.length)} table(s) from snapshot ${other.manifest.id}, since changes of them are missing before it`,
-    ),
   ];
 }

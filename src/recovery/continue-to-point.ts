@@ -6,7 +6,6 @@ import type { Repository } from '../catalog/repository.ts';
 import { StreamView } from '../catalog/stream-view.ts';
 import { Failure } from '../model/failure.ts';
 import type { RelationName } from '../model/identifiers.ts';
-import { formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { replay } from '../replay/replay.ts';
@@ -43,16 +42,12 @@ interface ReplayedSoFar {
   readonly changes: number;
 }
 
-/**
- * What leads from the plan's snapshot to its point. Fails with `recovery.refused` where single tables would have to
- * come from another snapshot: that can't be done yet.
- */
+/** What leads from the plan's snapshot to its point. */
 export async function continueToPoint(
   plan: RecoveryPlan,
   planned: PlannedReplay,
   options: ContinueOptions & { readonly signal: AbortSignal },
 ): Promise<Continuation> {
-  refuseReplaced(planned);
   const { source, repository } = options;
   const at = { source, stream: planned.stream };
   const view = await StreamView.open(repository, at, options);
@@ -184,19 +179,6 @@ function wantedByOid(
 
 function encodingOf({ server }: StreamDocument): StreamEncoding {
   return server.encoding === 'SQL_ASCII' ? 'SQL_ASCII' : 'UTF8';
-}
-
-function refuseReplaced({ replaced, base }: PlannedReplay): void {
-  const [first] = replaced;
-  if (first === undefined) return;
-  throw new Failure(
-    'recovery.refused',
-    `tables of snapshot ${base.manifest.id} would have to come from ${first.snapshot.manifest.id}: their changes have a gap`,
-    {
-      facts: { snapshot: base.manifest.id, other: first.snapshot.manifest.id },
-      remedy: `take a whole snapshot for later points; for this one, restore what matters with --table, or to ${formatLsn(first.snapshot.use.upper)} from the newer snapshot`,
-    },
-  );
 }
 
 function triggersWouldFire(): Failure {

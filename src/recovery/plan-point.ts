@@ -1,8 +1,8 @@
 import type { Manifest } from '../archive/manifest.ts';
 import type { GapDocument } from '../archive/stream-documents.ts';
 import type { Usability } from '../catalog/usability.ts';
-import { hasRows, liesBetween, tableGaps } from '../catalog/window.ts';
-import type { TableGap, UsableSnapshot } from '../catalog/window.ts';
+import { gapsOfWanted, hasAll, liesBetween, tableGaps } from '../catalog/window.ts';
+import type { TableGap, UsableSnapshot, Wanted } from '../catalog/window.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { Located, StopRule } from './locate-target.ts';
 
@@ -30,8 +30,7 @@ export interface PointFacts {
   readonly gaps: readonly GapDocument[];
   /** The target is a time, which a clock that goes back lets pass twice. */
   readonly isTime: boolean;
-  /** Only these tables are wanted; absent: all. */
-  readonly scope?: ((table: { readonly schema: string; readonly name: string }) => boolean) | undefined;
+  readonly wanted: Wanted;
 }
 
 export interface ChosenPoint {
@@ -42,13 +41,6 @@ export interface ChosenPoint {
   readonly from: Lsn;
   readonly to: Lsn;
   readonly base: JudgedSnapshot & { readonly use: UsableSnapshot['use'] };
-  /** Tables whose rows come from another snapshot, each with its own tie. */
-  readonly replaced: readonly {
-    readonly snapshot: JudgedSnapshot & { readonly use: UsableSnapshot['use'] };
-    readonly tables: readonly number[];
-  }[];
-  /** The lowest position that changes are read from. */
-  readonly scanFrom: Lsn;
 }
 
 export type PointChoice =
@@ -61,9 +53,8 @@ export type PointChoice =
 type Usable = ChosenPoint['base'];
 
 /**
- * Which snapshot and stream bring a target back: the newest whole snapshot that the target lies behind, in the first
- * stream that has passed the target, and no table has a gap in between. With a scope each wanted table comes from the
- * newest snapshot that has it.
+ * Which snapshot and stream bring a target back: the newest snapshot that has all that is wanted and that the target
+ * lies behind, in the first stream that has passed the target, and no wanted table has a gap in between.
  */
 export function choosePoint(facts: PointFacts): PointChoice {
   const inTheWay: TableGap[] = [];
@@ -77,18 +68,15 @@ export function choosePoint(facts: PointFacts): PointChoice {
         snapshot.use.upper <= located.from &&
         located.to <= snapshot.use.until,
     );
+    const { stop, from, to } = located;
     const gaps = tableGaps(facts.gaps, place.stream);
-    const chosen = chooseSnapshots({ usable, gaps, to: located.to, scope: facts.scope });
-    if (chosen === undefined) continue;
-    if (chosen.inTheWay.length === 0) {
-      const { base, replaced } = chosen;
-      const scanFrom = replaced
-        .map(({ snapshot }) => snapshot.use.scanFrom)
-        .reduce((low, one) => (one < low ? one : low), base.use.scanFrom);
-      const { stop, from, to } = located;
-      return { kind: 'chosen', stream: place.stream, stop, from, to, base, replaced, scanFrom };
+    for (const base of usable.filter(({ manifest }) => hasAll(manifest, facts.wanted))) {
+      const between = gapsOfWanted(gaps, base.manifest, facts.wanted).filter((gap) =>
+        liesBetween(gap, base, to),
+      );
+      if (between.length === 0) return { kind: 'chosen', stream: place.stream, stop, from, to, base };
+      inTheWay.push(...between);
     }
-    inTheWay.push(...chosen.inTheWay);
   }
   return { kind: 'none', gaps: inTheWay };
 }
@@ -104,45 +92,4 @@ function isSuperseded(place: StreamPlace, places: readonly StreamPlace[]): boole
       (earlier) =>
         earlier.located.kind !== 'beyond' && !(earlier.server === place.server && earlier.end > place.start),
     );
-}
-
-function chooseSnapshots(facts: {
-  readonly usable: readonly Usable[];
-  readonly gaps: readonly TableGap[];
-  readonly to: Lsn;
-  readonly scope: PointFacts['scope'];
-}): (Pick<ChosenPoint, 'base' | 'replaced'> & { readonly inTheWay: readonly TableGap[] }) | undefined {
-  const { usable, scope, to } = facts;
-  const base = usable.find(({ manifest }) => manifest.scope.kind === 'whole') ?? scopedBase(usable, scope);
-  if (base === undefined) return undefined;
-  const tables = (base.manifest.scope.kind === 'whole' ? [base] : usable).flatMap(
-    ({ manifest }) => manifest.tables,
-  );
-  const wanted = tables.filter((table) => scope === undefined || scope(table));
-  const oids = new Set(wanted.map(({ oid }) => oid));
-  const gaps = facts.gaps.filter((gap) => (scope === undefined ? true : oids.has(gap.oid) || scope(gap)));
-  const concerned = new Set([...gaps.map(({ oid }) => oid), ...(scope === undefined ? [] : oids)]);
-  const found = new Map<Usable, number[]>();
-  const inTheWay: TableGap[] = [];
-  for (const oid of concerned) {
-    const between = (snapshot: Usable): TableGap[] =>
-      gaps.filter((gap) => gap.oid === oid && liesBetween(gap, snapshot, to));
-    if (scope === undefined) {
-      inTheWay.push(...between(base));
-      continue;
-    }
-    const snapshot = usable.find((one) => hasRows(one, oid) && between(one).length === 0);
-    if (snapshot === undefined) inTheWay.push(...between(base));
-    else if (snapshot !== base) found.set(snapshot, [...(found.get(snapshot) ?? []), oid]);
-  }
-  return { base, replaced: [...found].map(([snapshot, tables]) => ({ snapshot, tables })), inTheWay };
-}
-
-/** Without a whole snapshot some tables can still come back: from one that has them. */
-function scopedBase(usable: readonly Usable[], scope: PointFacts['scope']): Usable | undefined {
-  return scope === undefined
-    ? undefined
-    : usable.find(({ manifest }) =>
-        manifest.tables.some((table) => table.data !== 'excluded' && scope(table)),
-      );
 }

@@ -6,12 +6,14 @@ import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
 import type { SourceHistory } from '../catalog/source-history.ts';
+import { hasAll } from '../catalog/window.ts';
+import type { Wanted } from '../catalog/window.ts';
 import { streamTip } from '../catalog/stream-tip.ts';
 import type { StreamTip } from '../catalog/stream-tip.ts';
 import { parseCommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
 import { choosePoint } from './plan-point.ts';
-import type { ChosenPoint, JudgedSnapshot, PointChoice, PointFacts } from './plan-point.ts';
+import type { ChosenPoint, JudgedSnapshot, PointChoice } from './plan-point.ts';
 import { placeTarget } from './place-target.ts';
 import type { PlacedTarget } from './place-target.ts';
 import { refusal } from './refusal.ts';
@@ -34,8 +36,8 @@ export interface RecoveryPlan {
 export interface PlanOptions {
   readonly source: string;
   readonly target: RecoveryTarget;
-  /** Only these tables are wanted; absent: all. */
-  readonly scope?: PointFacts['scope'];
+  /** Only these tables; absent: all. */
+  readonly wanted?: Wanted;
   /** For `xid:` in an encrypted stream. */
   readonly opener: Opener | undefined;
   readonly signal: AbortSignal;
@@ -49,11 +51,11 @@ export async function planRecovery(
   repositories: readonly Repository[],
   options: PlanOptions,
 ): Promise<RecoveryPlan> {
-  const { target } = options;
+  const { target, wanted = [] } = options;
   const history = await openHistory(repositories, options);
   if (target.kind === 'snapshot') return planSnapshot(history, target, options);
   const places = await placeTarget(history, target, { ...options, repositories });
-  const facts = { places, gaps: history.gaps, isTime: target.kind === 'time', scope: options.scope };
+  const facts = { places, gaps: history.gaps, isTime: target.kind === 'time', wanted };
   const read: JudgedSnapshot[] = [];
   let choice: PointChoice = { kind: 'none', gaps: [] };
   for (const { repository, id } of history.snapshots) {
@@ -63,13 +65,13 @@ export async function planRecovery(
     choice = choosePoint({ ...facts, snapshots: read });
     if (choice.kind === 'chosen') break;
     // Without a stream nothing older is later.
-    if (places.length === 0 && target.kind === 'latest' && document.scope.kind === 'whole') break;
+    if (places.length === 0 && target.kind === 'latest' && hasAll(document, wanted)) break;
   }
-  const own = await ownInstant(history, { target, choice, read });
+  const own = await ownInstant(history, { target, choice, wanted, read });
   if (own !== undefined) return { target, snapshot: named(own) };
   if (choice.kind === 'chosen') return planReplay(history, target, choice);
-  const { windows } = await recoveryWindows(history, await readManifests(history, options));
-  throw refusal({ target, places, windows, snapshots: read, gaps: choice.gaps });
+  const { windows } = await recoveryWindows(history, await readManifests(history, options), wanted);
+  throw refusal({ target, wanted, places, windows, snapshots: read, gaps: choice.gaps });
 }
 
 async function planSnapshot(
@@ -92,22 +94,23 @@ async function planSnapshot(
 }
 
 /**
- * A snapshot that is the target as it is: of the very time asked for; or, for `latest`, the newest whole one when it
- * shows more than the streams have. Capture that stopped three days ago must not take three days from a restore.
+ * A snapshot that is the target as it is: of the very time asked for; or, for `latest`, the newest one when it shows
+ * more than the streams have. Capture that stopped three days ago must not take three days from a restore.
  */
 async function ownInstant(
   history: SourceHistory,
   facts: {
     readonly target: PlacedTarget;
     readonly choice: PointChoice;
+    readonly wanted: Wanted;
     readonly read: readonly JudgedSnapshot[];
   },
 ): Promise<JudgedSnapshot | undefined> {
-  const { target, choice, read } = facts;
-  const whole = read.filter(({ manifest }) => manifest.scope.kind === 'whole');
+  const { target, choice, wanted, read } = facts;
+  const fit = read.filter(({ manifest }) => hasAll(manifest, wanted));
   if (target.kind === 'time' && choice.kind === 'none')
-    return whole.find(({ manifest }) => parseCommitTime(manifest.instant) === target.time);
-  const [newest] = whole;
+    return fit.find(({ manifest }) => parseCommitTime(manifest.instant) === target.time);
+  const [newest] = fit;
   if (target.kind !== 'latest' || newest === undefined) return undefined;
   if (choice.kind === 'none') return choice.gaps.length === 0 ? newest : undefined;
   if (newest.use.kind === 'usable' && newest.use.stream === choice.stream) return undefined;
@@ -124,7 +127,7 @@ async function planReplay(
 ): Promise<RecoveryPlan> {
   const view = history.streams.find(({ id }) => id === choice.stream);
   if (view === undefined) throw new TypeError('a chosen stream is one of the history');
-  const reading = await readingBetween(view, choice.scanFrom, choice.to);
+  const reading = await readingBetween(view, choice.base.use.scanFrom, choice.to);
   const reach = await streamTip(view);
   const { location } = view.repository.store;
   return {

@@ -1,6 +1,7 @@
 import { formatWindow } from '../catalog/recovery-windows.ts';
 import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
-import type { TableGap } from '../catalog/window.ts';
+import { hasAll } from '../catalog/window.ts';
+import type { TableGap, Wanted } from '../catalog/window.ts';
 import { formatCommitTime, parseCommitTime } from '../model/commit-time.ts';
 import type { CommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
@@ -13,6 +14,7 @@ import type { RecoveryTarget } from './target.ts';
 
 interface RefusedPoint {
   readonly target: RecoveryTarget;
+  readonly wanted: Wanted;
   readonly places: readonly StreamPlace[];
   readonly windows: readonly RecoveryWindow[];
   readonly snapshots: readonly JudgedSnapshot[];
@@ -42,12 +44,13 @@ export function refusal(point: RefusedPoint): Failure {
   });
 }
 
-function reason({ places, gaps, snapshots }: RefusedPoint): string {
+function reason({ places, gaps, snapshots, wanted }: RefusedPoint): string {
   if (gaps.length > 0) {
     const tables = [...new Set(gaps.map((gap) => displayRelation(gap)))];
     return `changes of ${tables.slice(0, 10).join(', ')} are missing before it`;
   }
-  if (!snapshots.some(({ manifest }) => manifest.scope.kind === 'whole')) return 'there is no whole snapshot';
+  if (!snapshots.some(({ manifest }) => hasAll(manifest, wanted)))
+    return wanted.length === 0 ? 'there is no whole snapshot' : 'no snapshot has all of these tables';
   if (places.length === 0) return 'no change stream has it';
   const kinds = new Set(places.map(({ located }) => located.kind));
   if (kinds.has('found')) {
@@ -61,9 +64,12 @@ function reason({ places, gaps, snapshots }: RefusedPoint): string {
 }
 
 /** As targets that can be given: times for a time, else positions. */
-function nearestPoints({ target, places, windows, snapshots }: RefusedPoint): NearestPoints {
+function nearestPoints({ target, places, windows, snapshots, wanted }: RefusedPoint): NearestPoints {
   if (target.kind === 'time') {
-    const points = [...windows.flatMap(edges), ...snapshots.flatMap(ownPoint)];
+    const points = [
+      ...windows.flatMap(edges),
+      ...snapshots.filter(({ manifest }) => hasAll(manifest, wanted)).flatMap(ownPoint),
+    ];
     const before = points.filter((point) => point.isEnd && point.time <= target.time);
     const after = points.filter((point) => point.isStart && point.time >= target.time);
     return {
@@ -101,10 +107,10 @@ function edges({ from, to, times }: RecoveryWindow): TimedPoint[] {
   ];
 }
 
-/** A whole snapshot’s own instant, where changes can't be applied onto it. */
+/** A snapshot’s own instant, where changes can't be applied onto it. */
 function ownPoint({ manifest, use }: JudgedSnapshot): TimedPoint[] {
   const time = parseCommitTime(manifest.instant);
-  if (time === undefined || use.kind === 'usable' || manifest.scope.kind !== 'whole') return [];
+  if (time === undefined || use.kind === 'usable') return [];
   return [{ time, text: `snapshot:${manifest.id} (${manifest.instant})`, isStart: true, isEnd: true }];
 }
 

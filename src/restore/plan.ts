@@ -2,12 +2,12 @@ import type { Manifest, MaterializedViewEntry, SequenceEntry, TableEntry } from 
 import { Failure } from '../model/failure.ts';
 import { displayRelation } from '../model/identifiers.ts';
 import type { RelationName } from '../model/identifiers.ts';
-import { relationPattern, schemaPattern } from '../model/patterns.ts';
-import type { NamePattern } from '../model/patterns.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
+import { isWanted } from '../catalog/window.ts';
 import { databaseStatements, partDatabase } from './database-properties.ts';
 import type { DatabaseStatement } from './database-properties.ts';
 import type { TimeEstimate } from './estimate.ts';
+import { patternsOf, wantedBy } from './scope.ts';
 import type { RestoreScope } from './scope.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import { entriesForTables, sections } from './select-entries.ts';
@@ -95,42 +95,27 @@ export function planRestore(facts: PlanFacts): RestorePlan {
 
 /**
  * Whether changes of a table belong to what comes back. Not those of rows that the snapshot does not have; of a table
- * that it does not know, which was made later, only when everything is wanted.
+ * that it does not know, which was made later, when its name or everything is wanted.
  */
 export function wantedTables(manifest: Manifest, scope: RestoreScope): (relation: RelationName) => boolean {
   const inScope = matcher(manifest, scope);
   const known = new Map(manifest.tables.map((table) => [displayRelation(table), table]));
-  const isPart = manifest.scope.kind !== 'whole' || scope.tables.length + scope.schemas.length > 0;
   return (relation) => {
     const table = known.get(displayRelation(relation));
-    return table === undefined ? !isPart : table.data !== 'excluded' && inScope(table);
+    return table === undefined ? inScope(relation) : table.data !== 'excluded' && inScope(table);
   };
 }
 
-/** A pattern that names a partitioned table means its partitions too. */
 function matcher(manifest: Manifest, scope: RestoreScope): (relation: Named) => boolean {
-  const patterns: NamePattern[] = [
-    ...scope.tables.map((text) => relationPattern(text)),
-    ...scope.schemas.map((text) => schemaPattern(text)),
-  ];
-  for (const pattern of patterns) {
-    if (
-      !manifest.tables.some((table) => [table, ...table.partitionOf].some((name) => pattern.matches(name)))
-    ) {
+  const wanted = wantedBy(scope);
+  for (const [index, pattern] of patternsOf(scope).entries())
+    if (!manifest.tables.some((table) => wanted[index]?.(table) === true))
       throw new Failure(
         'recovery.no_table',
         `snapshot ${manifest.id} has no table that matches ${pattern.text}`,
-        {
-          facts: { pattern: pattern.text, snapshot: manifest.id },
-        },
+        { facts: { pattern: pattern.text, snapshot: manifest.id } },
       );
-    }
-  }
-  return (relation) =>
-    patterns.length === 0 ||
-    [relation, ...(relation.partitionOf ?? [])].some((name) =>
-      patterns.some((pattern) => pattern.matches(name)),
-    );
+  return (relation) => isWanted(wanted, relation);
 }
 
 function chooseEntries(

@@ -4,7 +4,7 @@ import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture } from '../support/capture.ts';
 import { capture, catchUp, position } from '../support/capturing.ts';
 import { absentDatabase, newDatabase, rows, sql, testServer } from '../support/postgres.ts';
-import { temporaryFolder, tidemarkJson } from '../support/tidemark.ts';
+import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 
 let server: ThrowawayServer;
@@ -82,5 +82,64 @@ test(
       );
       expect({ to, ...found }).toEqual({ to, invoice: true, ticket: true, late: true, id: true });
     }
+  },
+);
+
+test(
+  'P4: a gap of one table does not keep others from coming back, and a snapshot of it alone brings it back itself',
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    const url = await newDatabase(server);
+    await sql(
+      url,
+      `CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE other (id int PRIMARY KEY);
+       INSERT INTO t SELECT n, 'before' FROM generate_series(1, 50) n; INSERT INTO other VALUES (1)`,
+    );
+    await initCapture(url, folder.path);
+    await catchUp(url, folder.path);
+    const common = ['--url', url, '--repository', folder.path];
+    await tidemarkJson(['snapshot', ...common]);
+    // Rewritten, but not redefined.
+    await sql(
+      url,
+      `INSERT INTO other VALUES (2); ALTER TABLE t ALTER v TYPE text USING upper(v); INSERT INTO other VALUES (3)`,
+    );
+    await catchUp(url, folder.path);
+    const restore = async (...more: string[]) => {
+      const target = absentDatabase(server);
+      const ran = await tidemark(['restore', ...common, '--target', target, '--create', ...more]);
+      return { target, ...ran };
+    };
+    const count = (target: string, table: string) =>
+      rows(target, `SELECT count(*)::int AS n, max(id) AS last FROM ${table}`);
+    for (const scope of [
+      [],
+      ['--table', 't'],
+      ['--schema', 'public'],
+      ['--table', 'other', '--table', 't'],
+    ]) {
+      const refused = await restore(...scope);
+      expect({ scope, exit: refused.exitCode }).toEqual({ scope, exit: 5 });
+      expect(refused.stderr).toContain('changes of public.t are missing before it');
+    }
+    const others = await restore('--table', 'other');
+    expect(others.stderr).not.toContain('recovery.no_point');
+    expect(await count(others.target, 'other')).toEqual([{ n: 3, last: 3 }]);
+
+    const part = (await tidemarkJson(['snapshot', ...common, '--table', 't'])) as {
+      snapshot: string;
+    };
+    await sql(url, `DELETE FROM t WHERE id > 40; INSERT INTO other VALUES (4)`);
+    await catchUp(url, folder.path);
+    const plan = await restore('--table', 't', '--dry-run');
+    expect(plan.stdout).toContain(`would restore from snapshot ${part.snapshot}`);
+    expect(plan.stdout).toContain('of these tables: public.t\n');
+    const one = await restore('--table', 't');
+    expect(one.exitCode).toBe(0);
+    expect(await rows(one.target, 'SELECT count(*)::int AS n, min(v) AS v FROM t')).toEqual([
+      { n: 40, v: 'BEFORE' },
+    ]);
+    expect((await restore()).exitCode).toBe(5);
   },
 );

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { planRestoreJob, restoreJob } from '../../app/restore-job.ts';
 import type { PointReport, RestoreJobOptions } from '../../app/restore-job.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
+import { displayRelation } from '../../model/identifiers.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
 import { estimateLine } from '../../restore/estimate.ts';
 import type { RestorePlan } from '../../restore/plan.ts';
@@ -47,7 +48,13 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
       const { plan, recovery } = await planRestoreJob(settings, { ...chosen, signal });
       const snapshot = recovery.snapshot.id;
       const plain = { snapshot, plan: planDocument(plan), replay: replayDocument(recovery), authenticated };
-      terminal.result(plain, [...planLines(plan, snapshot), ...replayLines(recovery), ...unproven]);
+      const ofSome = chosen.table.length + chosen.schema.length > 0 ? namesLine(plan) : [];
+      terminal.result(plain, [
+        ...planLines(plan, snapshot),
+        ...ofSome,
+        ...replayLines(recovery),
+        ...unproven,
+      ]);
       if (plan.blockers.length > 0) process.exitCode = FAILURE_CODES['check.findings'].exit;
       return;
     }
@@ -84,6 +91,7 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
 function planDocument(plan: RestorePlan): unknown {
   return {
     tables: plan.tables.length,
+    tableNames: plan.tables.map(displayRelation),
     rows: plan.rows,
     copyBytes: plan.copyBytes,
     storedBytes: plan.storedBytes,
@@ -109,6 +117,13 @@ function planLines(plan: RestorePlan, snapshot: string): string[] {
     ...plan.notes.map((note) => `  note: ${note}`),
     ...plan.blockers.map((blocker) => `  BLOCKER: ${blocker}`),
   ];
+}
+
+const MOST_NAMES = 20;
+
+function namesLine({ tables }: RestorePlan): string[] {
+  const more = tables.length > MOST_NAMES ? `, and ${formatCount(tables.length - MOST_NAMES)} more` : '';
+  return [`  of these tables: ${tables.slice(0, MOST_NAMES).map(displayRelation).join(', ')}${more}`];
 }
 
 function reportLines(report: PointReport): string[] {

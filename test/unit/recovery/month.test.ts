@@ -101,7 +101,7 @@ test.for([
   );
   expect(replayDocument(result)).toMatchObject({ stream: STREAM, ddl: expect.any(String) as string });
   const { replay } = result;
-  expect(replay?.reading.segments[0]?.from).toBeLessThanOrEqual(replay?.scanFrom ?? 0n);
+  expect(replay?.reading.segments[0]?.from).toBeLessThanOrEqual(replay?.base.use.scanFrom ?? 0n);
   expect(replay?.reading.segments.at(-1)?.to).toBeGreaterThanOrEqual(replay?.to ?? 0n);
   for (const [index, segment] of (replay?.reading.segments ?? []).entries()) {
     const before = replay?.reading.segments[index - 1];
