@@ -2,16 +2,26 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decideFollowUp } from '../capture/follow-up.ts';
 import type { BegunSnapshot, FollowUp, FollowUpFacts } from '../capture/follow-up.ts';
 import type { Manifest } from '../archive/manifest.ts';
+import type { GapDocument } from '../archive/stream-documents.ts';
 import { timeOfId } from '../catalog/ids.ts';
 import { readManifest, listSnapshotFolders } from '../catalog/snapshots.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
 import { Failure, asFailure } from '../model/failure.ts';
+import { quoteRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
+import { connect } from '../postgres/connection.ts';
+import { readTableDefinitions } from '../postgres/inventory.ts';
 import type { Settings } from './settings.ts';
 import { snapshotJob } from './snapshot-job.ts';
 
 export type FollowUpEvent =
-  | { readonly kind: 'snapshot-begun'; readonly gaps: readonly string[] }
+  | {
+      readonly kind: 'snapshot-begun';
+      readonly gaps: readonly string[];
+      /** Absent: all. */
+      readonly tables?: readonly RelationName[];
+    }
   | { readonly kind: 'snapshot-taken'; readonly snapshot: string; readonly tables: number }
   | { readonly kind: 'snapshot-postponed'; readonly until: string }
   | { readonly kind: 'snapshot-failed'; readonly failure: Failure }
@@ -109,12 +119,12 @@ export class GapFollower {
       });
   }
 
-  async #take({ gaps }: Extract<FollowUp, { kind: 'take' }>): Promise<void> {
+  async #take({ gaps, tables }: Extract<FollowUp, { kind: 'take' }>): Promise<void> {
     const { onEvent, signal } = this.#options;
-    onEvent({ kind: 'snapshot-begun', gaps });
+    onEvent({ kind: 'snapshot-begun', gaps, ...(tables !== undefined && { tables }) });
     const begunAt = Date.now();
     try {
-      const { manifest } = await this.#snapshot();
+      const { manifest } = await this.#snapshot(tables);
       onEvent({ kind: 'snapshot-taken', snapshot: manifest.id, tables: manifest.totals.tables });
     } catch (error) {
       if (signal.aborted) return;
@@ -123,10 +133,10 @@ export class GapFollower {
     }
   }
 
-  #snapshot(): ReturnType<typeof snapshotJob> {
+  #snapshot(tables: readonly RelationName[] = []): ReturnType<typeof snapshotJob> {
     const { settings, signal } = this.#options;
     const told = { onEvent: () => undefined, onCreated: () => undefined };
-    return snapshotJob(settings, { ...WHOLE, ...told, signal });
+    return snapshotJob(settings, { ...WHOLE, table: tables.map(quoteRelation), ...told, signal });
   }
 
   async #read(): Promise<FollowUpFacts> {
@@ -143,6 +153,7 @@ export class GapFollower {
         activeAt: folder.modified.getTime(),
         complete: manifest && {
           whole: this.#isWhole(manifest),
+          base: manifest.scope.kind === 'whole',
           tables: manifest.tables,
           use: await judgeIn(history, manifest),
         },
@@ -155,8 +166,29 @@ export class GapFollower {
           ? undefined
           : { id: newest.id, startedAt: Date.parse(newest.document.startedAt) },
       gaps: history.gaps,
+      made: await this.#made(history.gaps.filter((gap) => gap.stream === newest?.id)),
       snapshots,
     };
+  }
+
+  /** How the tables of gaps are made now; none where the source does not answer, which a snapshot will tell. */
+  async #made(gaps: readonly GapDocument[]): Promise<FollowUpFacts['made']> {
+    const oids = new Set(gaps.flatMap(({ tables = [] }) => tables.map(({ oid }) => String(oid))));
+    if (oids.size === 0) return new Map();
+    const { settings, signal } = this.#options;
+    try {
+      await using source = await connect(settings.source(), {
+        side: 'source',
+        job: 'snapshot',
+        signal,
+        session: { search_path: '' },
+      });
+      const found = await readTableDefinitions(source, [...oids]);
+      return new Map([...found].map(([oid, table]) => [Number(oid), table]));
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return new Map();
+    }
   }
 
   async #manifest(id: string): Promise<Manifest> {

@@ -10,7 +10,7 @@ import type { RecoveryPlan } from '../recovery/plan-recovery.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import { wantedTables } from '../restore/plan.ts';
 import type { RestorePlan } from '../restore/plan.ts';
-import type { RestoreEvent, RestoreReport, RestoreRequest } from '../restore/request.ts';
+import type { RestoreEvent, RestoreReport, RestoreRequest, StoredSnapshot } from '../restore/request.ts';
 import { previewRestore } from '../restore/preflight.ts';
 import { restoreSnapshot } from '../restore/restore-snapshot.ts';
 import { wantedBy } from '../restore/scope.ts';
@@ -110,14 +110,18 @@ async function requestOf(
   const scope = scopeOf(run);
   const wanted = wantedBy(scope);
   const recovery = await planRecovery([repository], { source, target, wanted, opener, signal });
-  const { document: manifest } = await readManifest(
-    repository,
-    { source, id: recovery.snapshot.id },
-    { signal },
-  );
+  const stored = async (id: string): Promise<StoredSnapshot> => {
+    const { document: manifest } = await readManifest(repository, { source, id }, { signal });
+    const isEncrypted = manifest.encryptedTo.length > 0;
+    return { repository, manifest, opener: isEncrypted ? await settings.opener() : undefined };
+  };
+  const replaced: NonNullable<RestoreRequest['replaced']>[number][] = [];
+  // Definitions alone are the older snapshot's.
+  for (const { snapshot, tables } of run.schemaOnly ? [] : (recovery.replay?.replaced ?? []))
+    replaced.push({ snapshot: await stored(snapshot.manifest.id), tables });
   const request: RestoreRequest = {
-    repository,
-    manifest,
+    ...(await stored(recovery.snapshot.id)),
+    replaced,
     target: typeof run.target === 'string' ? settings.connection(run.target) : run.target,
     source: settings.findSource(),
     scope,
@@ -126,7 +130,6 @@ async function requestOf(
     globals: run.globals,
     owners: run.owner,
     privileges: run.privileges,
-    opener: manifest.encryptedTo.length === 0 ? undefined : await settings.opener(),
     tools: await settings.tools(run.signal),
     jobs: run.jobs ?? Math.min(8, Math.max(2, availableParallelism())),
     staging: run.staging ?? settings.config.staging,

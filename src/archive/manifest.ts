@@ -84,6 +84,8 @@ const tableSchema = relationName.extend({
   /** What heap and TOAST, and the indexes, took on the source's disk. Absent in older snapshots. */
   tableBytes: bigInteger.optional(),
   indexBytes: bigInteger.optional(),
+  /** Digest of how the table is made: rows fit a table made by another snapshot's schema when it has the same. Absent in older snapshots. */
+  definition: sha256.optional(),
   /** The partitioned tables that it is a partition of, nearest first. */
   partitionOf: z.array(relationName.extend({ oid: z.number().int() })),
   /** Foreign keys that point at other tables, for the order of a data-only restore. */

@@ -2,8 +2,10 @@ import type { GapDocument } from '../archive/stream-documents.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { lsnOf } from '../archive/run-document.ts';
 import type { Usability } from '../catalog/usability.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { asLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
+import type { TableDefinition } from '../postgres/inventory.ts';
 
 /** A snapshot that was begun: by a follow-up, a schedule or a person. Times are milliseconds of the epoch. */
 export interface BegunSnapshot {
@@ -13,7 +15,9 @@ export interface BegunSnapshot {
     | {
         /** All that the configuration wants. */
         readonly whole: boolean;
-        readonly tables: readonly Pick<Manifest['tables'][number], 'oid' | 'data'>[];
+        /** All that is there: single tables of later snapshots go with it (`mayReplace`). */
+        readonly base: boolean;
+        readonly tables: readonly Pick<Manifest['tables'][number], 'oid' | 'data' | 'definition'>[];
         readonly use: Usability;
       }
     | undefined;
@@ -27,6 +31,8 @@ export interface FollowUpFacts {
   /** The newest one; undefined while there is none, or a gap has ended it. */
   readonly stream: { readonly id: string; readonly startedAt: number } | undefined;
   readonly gaps: readonly GapDocument[];
+  /** How the source has made tables that have gaps by now, by oid; a table that is not known takes a whole snapshot. */
+  readonly made: ReadonlyMap<number, TableDefinition>;
   readonly snapshots: readonly BegunSnapshot[];
 }
 
@@ -35,7 +41,8 @@ export type FollowUp =
   | { readonly kind: 'wait'; readonly until: number; readonly gaps: readonly string[] }
   /** Four a day did not do. */
   | { readonly kind: 'exhausted'; readonly until: number; readonly gaps: readonly string[] }
-  | { readonly kind: 'take'; readonly gaps: readonly string[] };
+  /** `tables`: of these alone; absent: the whole. */
+  | { readonly kind: 'take'; readonly gaps: readonly string[]; readonly tables?: readonly RelationName[] };
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -49,8 +56,7 @@ const ANYWHERE = asLsn(0n);
 /**
  * Whether a gap still wants a snapshot, of what, and whether it may be taken now (P4): one at a time, an hour apart,
  * four a day. A gap of the whole is followed by a whole snapshot that the newest stream can continue; a table's gap by one
- * that has its rows from behind it. That is a whole one, too: a restore takes all of its tables from one snapshot, so
- * that one of the table alone would bring nothing back. Pure.
+ * that has its rows from behind it: of the table alone, while it is made as in a whole snapshot that they can go with. Pure.
  */
 export function decideFollowUp(facts: FollowUpFacts): FollowUp {
   const { now, stream } = facts;
@@ -58,9 +64,10 @@ export function decideFollowUp(facts: FollowUpFacts): FollowUp {
   const ofTables = facts.gaps.filter(
     (gap) =>
       gap.stream === stream.id &&
-      gap.tables?.some(({ oid }) => !facts.snapshots.some((one) => mends(one, gap, oid))),
+      gap.tables?.some(({ oid }) => !facts.snapshots.some((one) => mends(one, { gap, oid, facts }))),
   );
-  const wanted = [...wantsWhole(facts, stream.id), ...ofTables];
+  const ofAll = wantsWhole(facts, stream.id);
+  const wanted = [...ofAll, ...ofTables];
   if (wanted.length === 0) return { kind: 'none' };
   const gaps = wanted.map(({ id }) => id);
   const settled = Math.max(stream.startedAt, ...wanted.map(noticed)) + SETTLE_MS;
@@ -68,7 +75,8 @@ export function decideFollowUp(facts: FollowUpFacts): FollowUp {
   if (limit.exhaustedUntil > now) return { kind: 'exhausted', until: limit.exhaustedUntil, gaps };
   const until = Math.max(settled, limit.freeAt);
   if (until > now) return { kind: 'wait', until, gaps };
-  return { kind: 'take', gaps };
+  const tables = ofAll.length > 0 ? undefined : enough(ofTables, facts);
+  return { kind: 'take', gaps, ...(tables !== undefined && { tables }) };
 }
 
 /** Gaps of the whole that no whole snapshot has followed which the newest stream continues. */
@@ -82,10 +90,49 @@ function wantsWhole({ gaps, snapshots }: FollowUpFacts, stream: string): GapDocu
   });
 }
 
+/** The tables of gaps, where their own rows are enough; undefined: they are not. */
+function enough(gaps: readonly GapDocument[], facts: FollowUpFacts): RelationName[] | undefined {
+  const oids = [...new Set(gaps.flatMap(({ tables = [] }) => tables.map(({ oid }) => oid)))];
+  const tables = oids.map((oid) => {
+    const made = facts.made.get(oid);
+    return made !== undefined && isMadeAlike(oid, made.definition, facts) ? made : undefined;
+  });
+  return tables.every((table) => table !== undefined)
+    ? tables.map(({ schema, name }) => ({ schema, name }))
+    : undefined;
+}
+
+/** Whether a whole snapshot that the newest stream continues has the table, made like this. */
+function isMadeAlike(
+  oid: number,
+  definition: string | undefined,
+  { snapshots, stream }: Pick<FollowUpFacts, 'snapshots' | 'stream'>,
+): boolean {
+  return snapshots.some(
+    ({ complete }) =>
+      complete?.base === true &&
+      complete.use.kind === 'usable' &&
+      complete.use.stream === stream?.id &&
+      complete.tables.some(
+        (table) =>
+          table.oid === oid &&
+          table.data === 'included' &&
+          table.definition !== undefined &&
+          table.definition === definition,
+      ),
+  );
+}
+
 /** Whether a snapshot brings back what a gap has taken from a table. */
-function mends({ complete, begunAt }: BegunSnapshot, gap: GapDocument, oid: number): boolean {
-  if (complete?.whole !== true) return false;
+function mends(
+  { complete, begunAt }: BegunSnapshot,
+  of: { readonly gap: GapDocument; readonly oid: number; readonly facts: FollowUpFacts },
+): boolean {
+  const { gap, oid, facts } = of;
+  if (complete === undefined) return false;
   const table = complete.tables.find((one) => one.oid === oid);
+  if (!complete.whole && (table?.data !== 'included' || !isMadeAlike(oid, table.definition, facts)))
+    return false;
   const isLater = begunAt >= noticed(gap);
   // Dropped since, or never wanted: nothing brings it back.
   if (table === undefined || table.data === 'excluded') return isLater;
@@ -117,13 +164,14 @@ function limitOf(facts: FollowUpFacts): { readonly freeAt: number; readonly exha
 }
 
 /** Behind a gap, up to the ones that mend it: a schedule's hourly snapshots use up nothing more. */
-function isFollowUp({ begunAt }: BegunSnapshot, { gaps, snapshots }: FollowUpFacts): boolean {
+function isFollowUp({ begunAt }: BegunSnapshot, facts: FollowUpFacts): boolean {
+  const { gaps, snapshots } = facts;
   return gaps.some((gap) => {
     const since = noticed(gap);
     if (since > begunAt) return false;
     const earlier = snapshots.filter((other) => since <= other.begunAt && other.begunAt < begunAt);
     if (gap.tables !== undefined)
-      return gap.tables.some(({ oid }) => !earlier.some((other) => mends(other, gap, oid)));
+      return gap.tables.some(({ oid }) => !earlier.some((other) => mends(other, { gap, oid, facts })));
     return !earlier.some(({ complete }) => complete?.whole === true && complete.use.kind !== 'own-instant');
   });
 }

@@ -92,9 +92,24 @@ export function liesBetween(gap: TableGap, snapshot: UsableSnapshot, position: L
 }
 
 /**
+ * Whether a table's rows may come from another snapshot than all else: one taken later, that has it under the same name and
+ * just as it was made for the first one's rows. Of what is in between nothing is needed for it then. Rows within a dump can't be parted.
+ */
+export function mayReplace(base: UsableSnapshot, other: UsableSnapshot, oid: number): boolean {
+  if (other === base || other.use.upper < base.use.upper) return false;
+  const [one, two] = [base, other].map(({ manifest }) => manifest.tables.find((table) => table.oid === oid));
+  return (
+    one?.data === 'included' &&
+    two?.data === 'included' &&
+    one.definition !== undefined &&
+    one.definition === two.definition
+  );
+}
+
+/**
  * Where all that is wanted can be restored to in one stream. Each snapshot that has it opens the stretch from its
- * `upper` to its `until`; a gap of a wanted table closes what follows it, until a newer such snapshot: a restore takes
- * all from one.
+ * `upper` to its `until`; a gap of a wanted table closes what follows it, until a newer such snapshot, or one that has
+ * the table's own rows (`mayReplace`).
  */
 export function windowsOf(
   snapshots: readonly UsableSnapshot[],
@@ -102,23 +117,50 @@ export function windowsOf(
   wanted: Wanted = [],
 ): Window[] {
   const open = snapshots
-    .filter(({ manifest }) => hasAll(manifest, wanted))
-    .flatMap((snapshot) => {
-      const { upper, until } = snapshot.use;
-      return gapsOfWanted(gaps, snapshot.manifest, wanted)
-        .filter((gap) => liesBetween(gap, snapshot, until))
-        .reduce<Window[]>(
-          (windows, gap) => windows.flatMap((window) => upTo(window, gap.from)),
-          upper <= until ? [{ from: upper, to: until }] : [],
-        );
+    .filter(({ manifest, use }) => hasAll(manifest, wanted) && use.upper <= use.until)
+    .flatMap((base) => {
+      const { upper, until } = base.use;
+      const closed = gapsOfWanted(gaps, base.manifest, wanted).filter((gap) => liesBetween(gap, base, until));
+      return [...new Set(closed.map(({ oid }) => oid))].reduce<Window[]>(
+        (windows, oid) => common(windows, windowsOfTable(base, { snapshots, gaps, oid })),
+        [{ from: upper, to: until }],
+      );
     });
   return merged(open);
 }
 
-/** A window without what lies after a position. */
-function upTo(window: Window, position: Lsn): Window[] {
-  if (window.from > position) return [];
-  return [{ from: window.from, to: position < window.to ? position : window.to }];
+/** Where one table's rows can be had together with all else of a snapshot: from it, or from a later one. */
+function windowsOfTable(
+  base: UsableSnapshot,
+  facts: {
+    readonly snapshots: readonly UsableSnapshot[];
+    readonly gaps: readonly TableGap[];
+    readonly oid: number;
+  },
+): Window[] {
+  const { oid } = facts;
+  const gaps = facts.gaps.filter((gap) => gap.oid === oid);
+  const open = facts.snapshots
+    .filter((snapshot) => snapshot === base || mayReplace(base, snapshot, oid))
+    .flatMap((snapshot): Window[] => {
+      const { upper, until } = snapshot.use;
+      const end = gaps
+        .filter((gap) => liesBetween(gap, snapshot, until))
+        .reduce((least, { from }) => (from < least ? from : least), until);
+      return end < upper ? [] : [{ from: upper, to: end }];
+    });
+  return merged(open);
+}
+
+/** What lies in a window of both; each list is in order and without overlaps. */
+function common(some: readonly Window[], others: readonly Window[]): Window[] {
+  return some.flatMap((one) =>
+    others.flatMap((other): Window[] => {
+      const from = one.from > other.from ? one.from : other.from;
+      const to = one.to < other.to ? one.to : other.to;
+      return from <= to ? [{ from, to }] : [];
+    }),
+  );
 }
 
 function merged(windows: readonly Window[]): Window[] {

@@ -1,6 +1,7 @@
 import type { FollowUpEvent } from '../app/resnapshot.ts';
 import type { CaptureEvent } from '../capture/events.ts';
 import type { Failure } from '../model/failure.ts';
+import { displayRelation } from '../model/identifiers.ts';
 import { formatBytes, formatCount, formatDuration } from '../model/quantities.ts';
 
 /** What an event says to people. */
@@ -48,7 +49,9 @@ export function describeCapture(event: CaptureEvent | FollowUpEvent): Described 
     case 'snapshot-wanted':
       return warning(`a new snapshot is needed: only that closes gap ${event.gap}`);
     case 'snapshot-begun':
-      return note(`taking a snapshot, because of gap ${event.gaps.join(', ')}`);
+      return note(
+        `taking a snapshot${event.tables === undefined ? '' : ` of ${event.tables.map(displayRelation).join(', ')} alone`}, because of gap ${event.gaps.join(', ')}`,
+      );
     case 'snapshot-taken':
       return note(`snapshot ${event.snapshot} is taken (${event.tables} tables)`);
     case 'snapshot-postponed':

@@ -1,4 +1,6 @@
 import { formatCommitTime } from '../model/commit-time.ts';
+import { displayRelation } from '../model/identifiers.ts';
+import type { RelationName } from '../model/identifiers.ts';
 import { formatLsn } from '../model/lsn.ts';
 import { formatBytes, formatCount } from '../model/quantities.ts';
 import type { RecoveryPlan } from '../recovery/plan-recovery.ts';
@@ -10,7 +12,7 @@ export function replayDocument({ replay }: RecoveryPlan): Record<string, unknown
   return {
     stream: replay.stream,
     repository: replay.repository,
-    scanFrom: formatLsn(replay.base.use.scanFrom),
+    scanFrom: formatLsn(replay.scanFrom),
     from: formatLsn(replay.from),
     to: formatLsn(replay.to),
     stop: {
@@ -18,12 +20,24 @@ export function replayDocument({ replay }: RecoveryPlan): Record<string, unknown
       ...(stop.kind === 'time' && { time: formatCommitTime(stop.time), exclusive: stop.exclusive }),
       ...(stop.kind === 'lsn' && { lsn: formatLsn(stop.lsn), exclusive: stop.exclusive }),
     },
+    replaced: replay.replaced.map(({ snapshot, tables }) => ({
+      snapshot: snapshot.manifest.id,
+      repository: snapshot.repository,
+      tables: namesOf(snapshot.manifest, tables),
+    })),
     segments: reading.segments.length,
     bytes: reading.bytes,
     transactions: reading.transactions,
     uncountedSegments: reading.uncounted,
     ddl: reading.ddl,
   };
+}
+
+function namesOf(
+  { tables }: { readonly tables: readonly (RelationName & { readonly oid: number })[] },
+  oids: readonly number[],
+): string[] {
+  return tables.filter(({ oid }) => oids.includes(oid)).map(displayRelation);
 }
 
 export function replayLines({ replay, snapshot }: RecoveryPlan): string[] {
@@ -40,7 +54,11 @@ export function replayLines({ replay, snapshot }: RecoveryPlan): string[] {
   const uncounted =
     reading.uncounted === 0 ? '' : `, and those of ${formatCount(reading.uncounted)} more segments`;
   return [
-    `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.base.use.scanFrom)}, ending ${words[stop.kind]}`,
+    ...replay.replaced.map(
+      ({ snapshot: later, tables }) =>
+        `  but rows of ${namesOf(later.manifest, tables).join(', ')} from snapshot ${later.manifest.id}: changes of them are missing before it`,
+    ),
+    `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.scanFrom)}, ending ${words[stop.kind]}`,
     `  ${formatCount(reading.segments.length)} segments, ${formatBytes(reading.bytes)}: ${formatCount(reading.transactions)} transactions${uncounted}; DDL ${reading.ddl}`,
   ];
 }

@@ -1,3 +1,4 @@
+import { sha256Hex } from '../archive/digest.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import { sqlFile } from './sql-file.ts';
 
@@ -50,6 +51,12 @@ export interface Relation extends RelationName {
   readonly references: readonly string[];
 }
 
+/** sql/introspect/table-definitions.sql */
+export interface TableDefinition extends RelationName {
+  /** Of its name, too. */
+  readonly definition: string;
+}
+
 export interface Extension {
   readonly name: string;
   readonly version: string;
@@ -85,6 +92,23 @@ export async function readTableSizes(
     rows.map(({ oid, heapBytes, totalBytes, indexBytes }) => [
       oid,
       { heapBytes: BigInt(heapBytes), totalBytes: BigInt(totalBytes), indexBytes: BigInt(indexBytes) },
+    ]),
+  );
+}
+
+/** Names of tables and digests of how they are made, by oid: the same as long as their rows fit. The session's search_path must be empty. */
+export async function readTableDefinitions(
+  reader: CatalogReader,
+  oids: readonly string[],
+): Promise<Map<string, TableDefinition>> {
+  const rows = await reader.query<TableDefinition & { oid: string }>(
+    sqlFile('introspect/table-definitions'),
+    [oids],
+  );
+  return new Map(
+    rows.map(({ oid, definition, ...name }) => [
+      oid,
+      { ...name, definition: sha256Hex(Buffer.from(definition)) },
     ]),
   );
 }

@@ -6,7 +6,9 @@ import type { Repository } from '../catalog/repository.ts';
 import { StreamView } from '../catalog/stream-view.ts';
 import { Failure } from '../model/failure.ts';
 import type { RelationName } from '../model/identifiers.ts';
+import { asLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
+import type { ReplayTie } from '../model/xid.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { replay } from '../replay/replay.ts';
 import type { ReplayReport } from '../replay/request.ts';
@@ -64,6 +66,7 @@ export async function continueToPoint(
       const count = new Counter(options, planned);
       const { stop, reach, base } = planned;
       const isWanted = wantedByOid(options.wanted, base.manifest);
+      const tieOf = tiesOf(planned);
       const samples = new SequenceSamples();
       const changes = new ReplayedSchema({ ...restore, session, tie: base.use.tie, isWanted });
       const report = await replay(session, {
@@ -86,7 +89,7 @@ export async function continueToPoint(
         stop,
         reach: { position: reach.to, time: reach.latestCommitTime },
         tie: base.use.tie,
-        tieOf: (relation) => (isWanted(relation) ? base.use.tie : undefined),
+        tieOf: (relation) => (isWanted(relation) ? tieOf(relation) : undefined),
         signal,
         onProgress: ({ changes: applied }) => count.applied(applied),
       });
@@ -100,6 +103,7 @@ export async function continueToPoint(
           view,
           samples,
           upper: base.use.upper,
+          rowsUpTo: planned.replaced.map(({ snapshot }) => snapshot.use.upper),
           opener: options.opener,
           signal,
         })),
@@ -112,6 +116,14 @@ export async function continueToPoint(
   };
 }
 
+/** Which changes of a table its rows lack: those from a later snapshot lack fewer. */
+function tiesOf({ base, replaced }: PlannedReplay): (relation: { readonly oid: number }) => ReplayTie {
+  const ties = new Map(
+    replaced.flatMap(({ snapshot, tables }) => tables.map((oid) => [oid, snapshot.use.tie] as const)),
+  );
+  return ({ oid }) => ties.get(oid) ?? base.use.tie;
+}
+
 /** A snapshot's sequences were read behind its `upper`: without a change since then, they are known. */
 async function sequencesAt(
   { lastChanged }: ReplayReport,
@@ -119,16 +131,16 @@ async function sequencesAt(
     readonly view: StreamView;
     readonly samples: SequenceSamples;
     readonly upper: Lsn;
+    /** Of later snapshots that have given rows. */
+    readonly rowsUpTo: readonly Lsn[];
     readonly opener: Opener | undefined;
     readonly signal: AbortSignal;
   },
 ): Promise<Pick<PointOutcome, 'sequences' | 'sequencesKnown'>> {
-  const { samples, upper } = from;
-  const isKnown = (): boolean =>
-    lastChanged === undefined ||
-    lastChanged.commitLsn < upper ||
-    lastChanged.commitLsn < (samples.knownAt ?? 0n);
-  if (lastChanged !== undefined && !isKnown()) await sampleBehind(from.view, lastChanged.commitLsn, from);
+  const { samples, upper, rowsUpTo } = from;
+  const last = [lastChanged?.commitLsn ?? asLsn(0n), ...rowsUpTo].reduce((a, b) => (a > b ? a : b));
+  const isKnown = (): boolean => last < upper || last < (samples.knownAt ?? 0n);
+  if (!isKnown()) await sampleBehind(from.view, last, from);
   return {
     sequences: [...samples.samples].map(([name, { least, most }]) => [name, least, most]),
     sequencesKnown: isKnown(),

@@ -1,7 +1,7 @@
 import type { Manifest } from '../archive/manifest.ts';
 import type { GapDocument } from '../archive/stream-documents.ts';
 import type { Usability } from '../catalog/usability.ts';
-import { gapsOfWanted, hasAll, liesBetween, tableGaps } from '../catalog/window.ts';
+import { gapsOfWanted, hasAll, liesBetween, mayReplace, tableGaps } from '../catalog/window.ts';
 import type { TableGap, UsableSnapshot, Wanted } from '../catalog/window.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { Located, StopRule } from './locate-target.ts';
@@ -40,7 +40,15 @@ export interface ChosenPoint {
   /** The replay ends at a position between, both included. */
   readonly from: Lsn;
   readonly to: Lsn;
+  /** Definitions and rows come from it. */
   readonly base: JudgedSnapshot & { readonly use: UsableSnapshot['use'] };
+  /** Tables, by oid, whose rows come from a later snapshot: each has its own tie. */
+  readonly replaced: readonly {
+    readonly snapshot: ChosenPoint['base'];
+    readonly tables: readonly number[];
+  }[];
+  /** The lowest position that changes are read from. */
+  readonly scanFrom: Lsn;
 }
 
 export type PointChoice =
@@ -54,7 +62,8 @@ type Usable = ChosenPoint['base'];
 
 /**
  * Which snapshot and stream bring a target back: the newest snapshot that has all that is wanted and that the target
- * lies behind, in the first stream that has passed the target, and no wanted table has a gap in between.
+ * lies behind, in the first stream that has passed the target, and no wanted table has a gap in between. The rows of a
+ * table with a gap may come from a later one.
  */
 export function choosePoint(facts: PointFacts): PointChoice {
   const inTheWay: TableGap[] = [];
@@ -71,11 +80,16 @@ export function choosePoint(facts: PointFacts): PointChoice {
     const { stop, from, to } = located;
     const gaps = tableGaps(facts.gaps, place.stream);
     for (const base of usable.filter(({ manifest }) => hasAll(manifest, facts.wanted))) {
-      const between = gapsOfWanted(gaps, base.manifest, facts.wanted).filter((gap) =>
-        liesBetween(gap, base, to),
-      );
-      if (between.length === 0) return { kind: 'chosen', stream: place.stream, stop, from, to, base };
-      inTheWay.push(...between);
+      const wanted = gapsOfWanted(gaps, base.manifest, facts.wanted);
+      const { replaced, between } = rowsOf(base, { usable, gaps, wanted, to });
+      if (between.length > 0) {
+        inTheWay.push(...between);
+        continue;
+      }
+      const scanFrom = [base, ...replaced.map(({ snapshot }) => snapshot)]
+        .map(({ use }) => use.scanFrom)
+        .reduce((low, one) => (one < low ? one : low));
+      return { kind: 'chosen', stream: place.stream, stop, from, to, base, replaced, scanFrom };
     }
   }
   return { kind: 'none', gaps: inTheWay };
@@ -92,4 +106,30 @@ function isSuperseded(place: StreamPlace, places: readonly StreamPlace[]): boole
       (earlier) =>
         earlier.located.kind !== 'beyond' && !(earlier.server === place.server && earlier.end > place.start),
     );
+}
+
+/** Which tables must come from a later snapshot than all else, and the gaps of those that are in none. */
+function rowsOf(
+  base: Usable,
+  facts: {
+    readonly usable: readonly Usable[];
+    readonly gaps: readonly TableGap[];
+    /** Those of wanted tables. */
+    readonly wanted: readonly TableGap[];
+    readonly to: Lsn;
+  },
+): { readonly replaced: ChosenPoint['replaced']; readonly between: readonly TableGap[] } {
+  const isBetween = (gap: TableGap, snapshot: Usable): boolean => liesBetween(gap, snapshot, facts.to);
+  const between: TableGap[] = [];
+  const found = new Map<Usable, number[]>();
+  const inTheWay = facts.wanted.filter((gap) => isBetween(gap, base));
+  for (const [oid, ofTable] of Map.groupBy(inTheWay, (gap) => gap.oid)) {
+    const later = facts.usable.find(
+      (one) =>
+        mayReplace(base, one, oid) && !facts.gaps.some((gap) => gap.oid === oid && isBetween(gap, one)),
+    );
+    if (later === undefined) between.push(...ofTable);
+    else found.set(later, [...(found.get(later) ?? []), oid]);
+  }
+  return { replaced: [...found].map(([snapshot, tables]) => ({ snapshot, tables })), between };
 }

@@ -127,7 +127,7 @@ async function planReplay(
 ): Promise<RecoveryPlan> {
   const view = history.streams.find(({ id }) => id === choice.stream);
   if (view === undefined) throw new TypeError('a chosen stream is one of the history');
-  const reading = await readingBetween(view, choice.base.use.scanFrom, choice.to);
+  const reading = await readingBetween(view, choice.scanFrom, choice.to);
   const reach = await streamTip(view);
   const { location } = view.repository.store;
   return {

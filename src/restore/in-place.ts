@@ -1,7 +1,6 @@
 import type { TableEntry } from '../archive/manifest.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import { readRange } from '../catalog/read-range.ts';
-import type { ReadHow } from '../catalog/read-range.ts';
 import { Failure, throwIfAborted } from '../model/failure.ts';
 import { displayRelation, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
@@ -11,11 +10,12 @@ import { failpoint } from '../runtime/failpoints.ts';
 import { copyInStatement, wrongCount } from './load-data.ts';
 import type { RestoreProgress } from './progress.ts';
 import type { RestoreRequest } from './request.ts';
+import type { RowSource } from './row-sources.ts';
 
 interface InPlace {
   readonly tables: readonly TableEntry[];
   readonly index: ReadonlyMap<number, readonly StoredRange[]>;
-  readonly read: ReadHow;
+  readonly sourceOf: (table: TableEntry) => RowSource;
   readonly onRange: (range: StoredRange) => void;
 }
 
@@ -41,11 +41,12 @@ export async function loadInPlace(
   else if (request.clean && work.tables.length > 0) await truncate(connection, work.tables);
   await failpoint('restore.in-place-truncated');
   for (const table of replica ? work.tables : byReferences(work.tables)) {
+    const source = work.sourceOf(table);
     for (const range of work.index.get(table.number) ?? []) {
       throwIfAborted(request.signal);
       const rows = await connection.copyIn(
-        copyInStatement({ table, freeze: false }, request.manifest),
-        readRange(range, work.read),
+        copyInStatement({ table, freeze: false }, source.manifest),
+        readRange(range, source.read),
       );
       if (rows !== range.rows) throw wrongCount(table, { stored: range.rows, loaded: rows });
       work.onRange(range);

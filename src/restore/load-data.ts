@@ -1,4 +1,4 @@
-import type { Manifest, TableEntry } from '../archive/manifest.ts';
+import type { TableEntry } from '../archive/manifest.ts';
 import { Failure } from '../model/failure.ts';
 import { displayRelation, quoteIdentifier, quoteLiteral, quoteRelation } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
@@ -6,7 +6,7 @@ import { failpoint } from '../runtime/failpoints.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import type { RestoreProgress } from './progress.ts';
 import { readRange } from '../catalog/read-range.ts';
-import type { ReadHow } from '../catalog/read-range.ts';
+import type { RowSource } from './row-sources.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import type { Task } from './share-out.ts';
 
@@ -19,8 +19,7 @@ export interface LoadUnit {
 }
 
 export interface LoadOptions {
-  readonly manifest: Pick<Manifest, 'copyFormat' | 'server'>;
-  readonly read: ReadHow;
+  readonly sourceOf: (table: TableEntry) => RowSource;
   readonly progress: RestoreProgress;
   readonly signal: AbortSignal;
   readonly onRange: (range: StoredRange) => void;
@@ -91,14 +90,15 @@ export function tablesBelow(
 }
 
 async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOptions): Promise<void> {
+  const source = options.sourceOf(unit.table);
   const items = unit.ranges.map((range) => item(range));
   await connection.execute('BEGIN');
   if (unit.freeze) await connection.execute(`TRUNCATE ONLY ${quoteRelation(unit.table)}`);
   await failpoint('restore.truncated');
   for (const range of unit.ranges) {
     const rows = await connection.copyIn(
-      copyInStatement(unit, options.manifest),
-      readRange(range, options.read),
+      copyInStatement(unit, source.manifest),
+      readRange(range, source.read),
     );
     if (rows !== range.rows) throw wrongCount(unit.table, { stored: range.rows, loaded: rows });
     options.onRange(range);
@@ -114,7 +114,7 @@ async function loadUnit(connection: Connection, unit: LoadUnit, options: LoadOpt
 /** COPY of one table's stream under the encoding and format that it was written in. */
 export function copyInStatement(
   unit: Pick<LoadUnit, 'table' | 'freeze'>,
-  manifest: LoadOptions['manifest'],
+  manifest: RowSource['manifest'],
 ): string {
   const columns = unit.table.columns.map((column) => quoteIdentifier(column)).join(', ');
   const list = columns === '' ? '' : ` (${columns})`;

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readMemberIndex } from '../catalog/member-index.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
 import { Failure, asFailure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
@@ -19,16 +18,17 @@ import { RestoreProgress } from './progress.ts';
 import { readDropScript, readSchema } from './read-schema.ts';
 import { isInPlace } from './request.ts';
 import type { RestoreRequest } from './request.ts';
+import { indexRows } from './row-sources.ts';
 import { createMissingRoles, missingRoles, requiredRoles } from './roles.ts';
 import { stageDump } from './staged-dump.ts';
 import { connectBesideTarget, contents, isSameDatabase, targetBlockers } from './target.ts';
 
 /** What a restore would do, from the repository alone. */
 export async function planOf(
-  request: RestoreRequest,
+  asked: RestoreRequest,
 ): Promise<{ plan: RestorePlan; index: ReadonlyMap<number, readonly StoredRange[]> }> {
-  const { manifest, repository, signal } = request;
-  const index = await readMemberIndex(repository, manifest, { signal });
+  const { request, index } = await indexRows(asked);
+  const { manifest } = request;
   const tools = chooseTools(request.tools, Math.trunc(manifest.server.version / 10_000));
   const entries = isInPlace(request) ? [] : await readSchema(request, tools);
   return {
@@ -212,7 +212,8 @@ export async function refuseSource(request: RestoreRequest, connection: Connecti
 
 /** Two restores are the same when they bring the same of the same snapshot. */
 /** Says which restore the target is in the middle of. */
-export function restoreId({ manifest, scope, continuation }: RestoreRequest): string {
+export function restoreId({ manifest, replaced = [], scope, continuation }: RestoreRequest): string {
   const of = [...scope.tables, ...scope.schemas.map((schema) => `${schema}.*`)].sort().join(' ');
-  return [manifest.id, scope.part, of, continuation?.id ?? ''].filter((part) => part !== '').join(' ');
+  const rows = replaced.map(({ snapshot, tables }) => `${snapshot.manifest.id}:${tables.join()}`).join(' ');
+  return [manifest.id, rows, scope.part, of, continuation?.id ?? ''].filter((part) => part !== '').join(' ');
 }

@@ -33,9 +33,16 @@ export interface Continuation {
   advanceSequences(connection: Connection, outcome: string): Promise<void>;
 }
 
-export interface RestoreRequest {
+/** A snapshot where it is, and what opens it. */
+export interface StoredSnapshot {
   readonly repository: Repository;
   readonly manifest: Manifest;
+  readonly opener: Opener | undefined;
+}
+
+export interface RestoreRequest extends StoredSnapshot {
+  /** Tables, by oid, whose rows come from a later snapshot; they are made alike in both (`mayReplace`). */
+  readonly replaced?: readonly { readonly snapshot: StoredSnapshot; readonly tables: readonly number[] }[];
   readonly target: ConnectionSettings;
   /** To prove that the target is not the source. Undefined: the source is not configured. */
   readonly source: ConnectionSettings | undefined;
@@ -48,7 +55,6 @@ export interface RestoreRequest {
   readonly globals: boolean;
   readonly owners: boolean;
   readonly privileges: boolean;
-  readonly opener: Opener | undefined;
   readonly tools: readonly ClientTools[];
   readonly jobs: number;
   /** A folder for temporary plaintext: lets several connections restore a snapshot of engine pg_dump. */

@@ -1,6 +1,5 @@
-import type { Manifest } from '../archive/manifest.ts';
 import { CodecThreads } from '../archive/codec-threads.ts';
-import { keys } from '../catalog/keys.ts';
+import type { Manifest, TableEntry } from '../archive/manifest.ts';
 import { Failure, asFailure, throwIfAborted } from '../model/failure.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import { connect } from '../postgres/connection.ts';
@@ -21,7 +20,6 @@ import { loadDump } from './load-dump.ts';
 import { loadTasks, loadUnits, tablesBelow } from './load-data.ts';
 import { restoreLargeObjects } from './large-objects.ts';
 import type { StoredRange } from '../catalog/member-index.ts';
-import type { ReadHow } from '../catalog/read-range.ts';
 import type { RestorePlan } from './plan.ts';
 import { watchPulse } from '../postgres/pulse.ts';
 import { failpoint } from '../runtime/failpoints.ts';
@@ -34,6 +32,8 @@ import { isInPlace } from './request.ts';
 import type { Continuation, RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, isKey, partPostData, runInOrder } from './run-entries.ts';
 import type { PostData, RunOptions } from './run-entries.ts';
+import { rowSources } from './row-sources.ts';
+import type { RowSource } from './row-sources.ts';
 import type { SchemaEntry } from './schema-script.ts';
 import { shareOut } from './share-out.ts';
 import { stageDump } from './staged-dump.ts';
@@ -59,7 +59,7 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   await using run = new AsyncDisposableStack();
   // One thread unpacks more than four connections load.
   const threads = new CodecThreads({ most: Math.ceil(request.jobs / 4) });
-  const read = readHow(request, run.use(threads));
+  const sourceOf = rowSources(request, run.use(threads));
   const [watcher, ...connections] = await openConnections(request, run);
   const [first] = connections;
   if (watcher !== undefined) {
@@ -70,7 +70,14 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   // Awaited here: the connections close when this function ends.
   if (isInPlace(request) && request.continuation !== undefined) throw inPlaceWithChanges(request.manifest.id);
   if (isInPlace(request))
-    return await restoreInPlace(request, { plan: fromRepository, index, read, connections, first, started });
+    return await restoreInPlace(request, {
+      plan: fromRepository,
+      index,
+      sourceOf,
+      connections,
+      first,
+      started,
+    });
   if (request.manifest.engine === 'pg_dump') refuseCleanOfPart(request);
   const { continuation } = request;
   const { progress, plan } = await begin(request, fromRepository, first);
@@ -90,13 +97,13 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
   const existing = plan.tables.filter((table) => plan.existing?.has(table.number) === true);
   if (existing.length > 0 && !isDump) {
     await phases.run('data of the platform’s tables', existing.length, () =>
-      loadOnce(first, request, { tables: existing, index, read, onRange, progress }),
+      loadOnce(first, request, { tables: existing, index, sourceOf, onRange, progress }),
     );
   }
   const definitions = (): Promise<void> => buildPostData(connections, post, entryOptions(request, progress));
   await phases.run('data', plan.tables.length, async () => {
     if (isDump) await loadDump(first, request, { plan, existing, progress });
-    await load(request, { plan, index, read, progress, connections, indexes: early, onRange });
+    await load(request, { plan, index, sourceOf, progress, connections, indexes: early, onRange });
   });
   if (isWhole(request)) {
     const parts = request.manifest.parts.filter((part) => part.role === 'large-objects').length;
@@ -267,7 +274,7 @@ async function restoreInPlace(
   work: {
     readonly plan: RestorePlan;
     readonly index: ReadonlyMap<number, readonly StoredRange[]>;
-    readonly read: ReadHow;
+    readonly sourceOf: (table: TableEntry) => RowSource;
     readonly connections: readonly Connection[];
     readonly first: Connection;
     readonly started: number;
@@ -284,7 +291,7 @@ async function restoreInPlace(
   await loadInPlace(first, request, {
     tables: plan.tables,
     index,
-    read: work.read,
+    sourceOf: work.sourceOf,
     onRange: counter(request, plan),
   });
   if (request.scope.tables.length + request.scope.schemas.length === 0)
@@ -315,7 +322,7 @@ function load(
   work: {
     readonly plan: RestorePlan;
     readonly index: ReadonlyMap<number, readonly StoredRange[]>;
-    readonly read: ReadHow;
+    readonly sourceOf: (table: TableEntry) => RowSource;
     readonly progress: RestoreProgress;
     readonly connections: readonly Connection[];
     /** Built as soon as their tables have all rows. */
@@ -326,10 +333,9 @@ function load(
   const { plan, progress, onRange } = work;
   const own = plan.tables.filter((table) => plan.existing?.has(table.number) !== true);
   const units = loadTasks(loadUnits(own, work.index, { mayTruncate: true }), {
-    manifest: request.manifest,
+    sourceOf: work.sourceOf,
     progress,
     signal: request.signal,
-    read: work.read,
     onRange,
   });
   const below = tablesBelow(plan.preData, plan.tables);
@@ -338,17 +344,6 @@ function load(
     isReady: (entry) => units.isLoaded(below(entry)),
   });
   return shareOut(work.connections, [...units.tasks, ...indexes], request.signal);
-}
-
-function readHow({ repository, manifest, opener, signal }: RestoreRequest, threads: CodecThreads): ReadHow {
-  return {
-    threads,
-    store: repository.store,
-    keyOf: (name) => keys.snapshotObject(manifest.source, manifest.id, name),
-    compression: manifest.compression,
-    opener,
-    signal,
-  };
 }
 
 function counter(request: RestoreRequest, plan: RestorePlan): (range: StoredRange) => void {

@@ -1,6 +1,6 @@
 import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { Manifest, SequenceEntry, SourceDocument, TableEntry } from '../archive/manifest.ts';
-import type { Extension, Relation } from '../postgres/inventory.ts';
+import type { Extension, Relation, TableDefinition } from '../postgres/inventory.ts';
 import type { SequencePosition } from '../postgres/sequences.ts';
 import type { ClientTools } from '../postgres/tools.ts';
 import type { CopiedTables } from './copy-tables.ts';
@@ -17,6 +17,8 @@ interface ManifestFacts {
   readonly tools: ClientTools;
   readonly extensions: readonly Extension[];
   readonly sequences: ReadonlyMap<string, SequencePosition>;
+  /** Of tables whose rows are stored, by oid. */
+  readonly definitions: ReadonlyMap<string, TableDefinition>;
   readonly copied: CopiedTables;
   readonly parts: Manifest['parts'];
   readonly previous: Manifest['previous'];
@@ -107,7 +109,7 @@ function serverEntry({ prepared, extensions }: ManifestFacts): Manifest['server'
 }
 
 /** Tables with data first, by number; then those whose rows are not stored. */
-function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[] {
+function tableEntries({ request, prepared, copied, definitions }: ManifestFacts): TableEntry[] {
   const numbers = new Map(prepared.plan.tables.map((table) => [table.relation.oid, table.number]));
   const parents = new Map(prepared.selected.parents.map((parent) => [parent.oid, parent]));
   const described = (
@@ -131,6 +133,7 @@ function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[
   });
   const included = prepared.plan.tables.map((table): TableEntry => {
     const sums = copied.tables.get(table.number);
+    const { definition } = definitions.get(table.relation.oid) ?? {};
     return {
       ...described(table),
       data: request.engine === 'copy' ? 'included' : 'dumped',
@@ -140,6 +143,7 @@ function tableEntries({ request, prepared, copied }: ManifestFacts): TableEntry[
       ranges: request.engine === 'copy' ? table.ranges.length : 0,
       tableBytes: table.size.totalBytes.toString(),
       indexBytes: table.size.indexBytes.toString(),
+      ...(definition !== undefined && { definition }),
     };
   });
   const without = prepared.selected.withoutData.map((relation, index): TableEntry => {

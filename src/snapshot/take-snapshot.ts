@@ -5,7 +5,7 @@ import { previousSnapshot, publishManifest, signManifest } from '../catalog/snap
 import { Failure, asFailure, interruption, throwIfAborted } from '../model/failure.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { openStaging } from '../runtime/staging.ts';
-import { readDefinitionVersions, readExtensions } from '../postgres/inventory.ts';
+import { readDefinitionVersions, readExtensions, readTableDefinitions } from '../postgres/inventory.ts';
 import { readSequences } from '../postgres/sequences.ts';
 import { chooseTools } from '../postgres/tools.ts';
 import { copyTables } from './copy-tables.ts';
@@ -94,6 +94,10 @@ async function store(
   };
   const extensions = await readExtensions(keeper);
   const sequences = await readSequences(keeper, prepared.selected.sequences);
+  const definitions = await readTableDefinitions(
+    keeper,
+    prepared.selected.tables.map((table) => table.oid),
+  );
   request.onEvent({ kind: 'phase', phase: 'copying' });
   const { copied, parts } = await (request.engine === 'copy' ? runCopy : runPgDump)(
     request,
@@ -121,6 +125,7 @@ async function store(
     tools,
     extensions,
     sequences,
+    definitions,
     copied,
     parts,
     previous,

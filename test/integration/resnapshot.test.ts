@@ -13,7 +13,7 @@ import {
   testServer,
 } from '../support/postgres.ts';
 import { expectSamePoint } from '../support/same-point.ts';
-import { temporaryFolder, tidemarkJson } from '../support/tidemark.ts';
+import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 
 const DATA = ['--data-only', '--exclude-schema=tidemark'];
@@ -59,7 +59,7 @@ async function passed(at: { readonly url: string; readonly common: string[] }): 
   return found;
 }
 
-test.concurrent('a table that was rewritten: a whole snapshot, and all of it comes back again, by stock pg_dump', async () => {
+test.concurrent('a table that was rewritten and redefined: a whole snapshot, and all of it comes back again, by stock pg_dump', async () => {
   await using at = await prepared();
   const run = capture(at.url, at.path, ['--resnapshot']);
   await run.said('streaming');
@@ -80,6 +80,29 @@ test.concurrent('a table that was rewritten: a whole snapshot, and all of it com
   expect(after.windows).toHaveLength(2);
   const target = absentDatabase(server);
   await tidemarkJson(['restore', '--repository', at.path, '--target', target, '--create']);
+  expectSamePoint(await stockDump(target, 18, DATA), await stockDump(at.url, 18, DATA));
+});
+
+test.concurrent('a table that was rewritten, but is made as before: a snapshot of it alone, and all comes back, by stock pg_dump', async () => {
+  await using at = await prepared();
+  const run = capture(at.url, at.path, ['--resnapshot']);
+  await run.said('streaming');
+  await run.said('status');
+  await tidemarkJson(['snapshot', ...at.common]);
+  await passed(at);
+  await sql(at.url, `ALTER TABLE t ALTER v TYPE text USING upper(v); INSERT INTO other VALUES (1)`);
+  expect(await run.said('snapshot-begun')).toMatchObject({ tables: [{ schema: 'public', name: 't' }] });
+  const { snapshot } = await run.said('snapshot-taken');
+  const after = await passed(at);
+  await run.stop();
+  await catchUp(at.url, at.path);
+  expect(after.snapshots.find(({ id }) => id === snapshot)).toMatchObject({
+    scope: 'partial',
+    use: 'usable',
+  });
+  expect(after.windows).toHaveLength(2);
+  const target = absentDatabase(server);
+  await tidemark(['restore', '--repository', at.path, '--target', target, '--create']);
   expectSamePoint(await stockDump(target, 18, DATA), await stockDump(at.url, 18, DATA));
 });
 

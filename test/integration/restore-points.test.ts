@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture } from '../support/capture.ts';
 import { capture, catchUp, position } from '../support/capturing.ts';
-import { absentDatabase, newDatabase, rows, sql, testServer } from '../support/postgres.ts';
+import { absentDatabase, newDatabase, rows, sql, stockDump, testServer } from '../support/postgres.ts';
+import { expectSamePoint } from '../support/same-point.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 
@@ -12,6 +13,8 @@ beforeAll(async () => {
   server = await testServer(17);
 });
 afterAll(() => server[Symbol.asyncDispose]());
+
+const DATA = ['--data-only', '--exclude-schema=tidemark'];
 
 interface Changes {
   readonly report: { readonly changes: { readonly sequencesKnown: boolean; readonly applied: number } };
@@ -86,7 +89,7 @@ test(
 );
 
 test(
-  'P4: a gap of one table does not keep others from coming back, and a snapshot of it alone brings it back itself',
+  'P4: a gap of one table does not keep others from coming back, and a snapshot of it alone brings all back, each row once',
   { timeout: 120_000 },
   async () => {
     await using folder = await temporaryFolder();
@@ -94,6 +97,7 @@ test(
     await sql(
       url,
       `CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE other (id int PRIMARY KEY);
+       CREATE SEQUENCE loose; ALTER TABLE t ADD n bigint DEFAULT nextval('loose'), ADD i int GENERATED ALWAYS AS IDENTITY;
        INSERT INTO t SELECT n, 'before' FROM generate_series(1, 50) n; INSERT INTO other VALUES (1)`,
     );
     await initCapture(url, folder.path);
@@ -103,8 +107,10 @@ test(
     // Rewritten, but not redefined.
     await sql(
       url,
-      `INSERT INTO other VALUES (2); ALTER TABLE t ALTER v TYPE text USING upper(v); INSERT INTO other VALUES (3)`,
+      `INSERT INTO other VALUES (2); DELETE FROM t WHERE id < 3; ALTER TABLE t ALTER v TYPE text USING upper(v);
+       INSERT INTO other VALUES (3); INSERT INTO t VALUES (60, 'seen')`,
     );
+    const beforePart = await position(url);
     await catchUp(url, folder.path);
     const restore = async (...more: string[]) => {
       const target = absentDatabase(server);
@@ -127,19 +133,43 @@ test(
     expect(others.stderr).not.toContain('recovery.no_point');
     expect(await count(others.target, 'other')).toEqual([{ n: 3, last: 3 }]);
 
-    const part = (await tidemarkJson(['snapshot', ...common, '--table', 't'])) as {
-      snapshot: string;
-    };
-    await sql(url, `DELETE FROM t WHERE id > 40; INSERT INTO other VALUES (4)`);
+    const part = (await tidemarkJson(['snapshot', ...common, '--table', 't'])) as { snapshot: string };
+    await sql(
+      url,
+      `DELETE FROM t WHERE id > 40 AND id < 50; UPDATE t SET v = v || '!' WHERE id = 60; INSERT INTO other VALUES (4);
+       INSERT INTO t VALUES (61, 'later')`,
+    );
     await catchUp(url, folder.path);
     const plan = await restore('--table', 't', '--dry-run');
     expect(plan.stdout).toContain(`would restore from snapshot ${part.snapshot}`);
     expect(plan.stdout).toContain('of these tables: public.t\n');
     const one = await restore('--table', 't');
     expect(one.exitCode).toBe(0);
-    expect(await rows(one.target, 'SELECT count(*)::int AS n, min(v) AS v FROM t')).toEqual([
-      { n: 40, v: 'BEFORE' },
-    ]);
-    expect((await restore()).exitCode).toBe(5);
+    const truth = await rows(url, 'SELECT * FROM t ORDER BY id');
+    expect(await rows(one.target, 'SELECT * FROM t ORDER BY id')).toEqual(truth);
+
+    const both = await restore('--dry-run');
+    expect(both.stdout).toContain(`but rows of public.t from snapshot ${part.snapshot}`);
+    const all = await restore();
+    expect(all.stderr).not.toContain('recovery.no_point');
+    expectSamePoint(await stockDump(all.target, 17, DATA), await stockDump(url, 17, DATA));
+    expect(
+      await rows(
+        all.target,
+        `SELECT nextval('loose') > max(n) AS n, nextval('t_i_seq') > max(i) AS i FROM t`,
+      ),
+    ).toEqual([{ n: true, i: true }]);
+    // Before the table's own snapshot nothing has its rows.
+    expect((await restore('--to', `lsn:${beforePart}`)).exitCode).toBe(5);
+
+    // Made otherwise by now: rows of it do not fit the older snapshot's table.
+    await sql(url, 'ALTER TABLE t ALTER v TYPE varchar(9) USING lower(v)');
+    await catchUp(url, folder.path);
+    await tidemarkJson(['snapshot', ...common, '--table', 't']);
+    await sql(url, 'INSERT INTO other VALUES (5)');
+    await catchUp(url, folder.path);
+    const apart = await restore();
+    expect(apart.exitCode).toBe(5);
+    expect(apart.stderr).toContain('changes of public.t are missing before it');
   },
 );

@@ -41,6 +41,8 @@ function snapshot(
     readonly oids?: readonly number[];
     readonly scanFrom?: bigint;
     readonly use?: 'usable' | 'waiting' | 'own-instant';
+    /** How its tables are made. */
+    readonly definition?: string;
   } = {},
 ): BegunSnapshot {
   const scanFrom = asLsn(more.scanFrom ?? 0x300n);
@@ -56,18 +58,27 @@ function snapshot(
     waiting: { kind: 'waiting' as const, stream: STREAM.id, for: scanFrom },
     'own-instant': { kind: 'own-instant' as const, reason: 'too early' },
   }[more.use ?? 'usable'];
-  const tables = (more.oids ?? [1, 2]).map((oid) => ({ oid, data: 'copied' as never }));
-  return { begunAt, activeAt: begunAt, complete: { whole: more.whole ?? true, tables, use } };
+  const tables = (more.oids ?? [1, 2]).map((oid) => ({
+    oid,
+    data: 'included' as const,
+    definition: more.definition ?? 'a',
+  }));
+  const whole = more.whole ?? true;
+  return { begunAt, activeAt: begunAt, complete: { whole, base: whole, tables, use } };
 }
 
 function unfinished(begunAt: number, activeAt = begunAt): BegunSnapshot {
   return { begunAt, activeAt, complete: undefined };
 }
 
+function madeOf(definition: string, ...oids: readonly number[]): FollowUpFacts['made'] {
+  return new Map(oids.map((oid) => [oid, { schema: 'public', name: `t${oid}`, definition }]));
+}
+
 function decide(
   facts: Partial<FollowUpFacts> & Pick<FollowUpFacts, 'gaps'>,
 ): ReturnType<typeof decideFollowUp> {
-  return decideFollowUp({ now: NOON, stream: STREAM, snapshots: [], ...facts });
+  return decideFollowUp({ now: NOON, stream: STREAM, snapshots: [], made: new Map(), ...facts });
 }
 
 describe('what is wanted', () => {
@@ -88,16 +99,40 @@ describe('what is wanted', () => {
     expect(decide({ gaps, snapshots: [partial] })).toMatchObject({ kind: 'wait' });
   });
 
-  test('a table’s gap: the whole, until a whole snapshot has the table’s rows from behind the gap', () => {
+  test('a table’s gap: the whole, where no whole snapshot can go on without the table’s rows', () => {
     const gaps = [tableGap(NOON - 3 * HOUR, 7), tableGap(NOON - 3 * HOUR + 1, 7), tableGap(NOON - HOUR, 8)];
     expect(decide({ gaps })).toEqual({ kind: 'take', gaps: gaps.map(({ id }) => id) });
     const taken = NOON - 90 * MINUTE;
     expect(decide({ gaps, snapshots: [snapshot(taken, { oids: [7, 8] })] })).toEqual({ kind: 'none' });
-    // Of these tables alone: no restore takes tables from two snapshots.
+    // Of these tables alone: nothing goes with it.
     const alone = snapshot(taken, { whole: false, oids: [7, 8] });
     expect(decide({ gaps, snapshots: [alone] })).toMatchObject({ kind: 'take' });
     const before = snapshot(taken, { oids: [7, 8], scanFrom: 0x1ffn });
     expect(decide({ gaps, snapshots: [before] })).toMatchObject({ kind: 'take' });
+  });
+
+  test('a table’s gap: the table alone, while it is made as in a whole snapshot', () => {
+    const gaps = [tableGap(NOON - 3 * HOUR, 7)];
+    const base = snapshot(NOON - 5 * HOUR, { oids: [6, 7], scanFrom: 0x80n });
+    const tables = [{ schema: 'public', name: 't7' }];
+    const asked = { gaps, snapshots: [base], made: madeOf('a', 7) };
+    expect(decide(asked)).toMatchObject({ kind: 'take', tables });
+    const whole = (facts: Partial<FollowUpFacts>): void => {
+      const decision = decide({ ...asked, ...facts });
+      expect(decision.kind).toBe('take');
+      expect(decision).not.toHaveProperty('tables');
+    };
+    whole({ made: madeOf('b', 7) });
+    whole({ made: new Map() });
+    whole({ snapshots: [snapshot(NOON - 5 * HOUR, { oids: [7], scanFrom: 0x80n, use: 'own-instant' })] });
+    whole({ snapshots: [snapshot(NOON - 5 * HOUR, { oids: [7], scanFrom: 0x80n, whole: false })] });
+    whole({ gaps: [...gaps, tableGap(NOON - 3 * HOUR, 8)] });
+    whole({ gaps: [...gaps, gap(NOON - 3 * HOUR, { to: { lsn: '0/200', stream: STREAM.id } })] });
+    // It was made otherwise when it was taken.
+    const alone = (definition: string): BegunSnapshot =>
+      snapshot(NOON - 2 * HOUR, { whole: false, oids: [7], definition });
+    expect(decide({ ...asked, snapshots: [base, alone('a')] })).toEqual({ kind: 'none' });
+    whole({ snapshots: [base, alone('b')], made: madeOf('b', 7) });
   });
 
   test('a table that is gone, or of which nothing is stored, asks for one snapshot and no more', () => {
@@ -167,7 +202,7 @@ describe('how often', () => {
             const to = 0x300n + BigInt(index);
             if (what === 'gap') gaps.push(gap(now, { id: `g${index}` }));
             if (what === 'table') gaps.push(tableGap(now, 7, to));
-            const decision = decideFollowUp({ now, stream: STREAM, gaps, snapshots });
+            const decision = decideFollowUp({ now, stream: STREAM, gaps, snapshots, made: madeOf('a', 7) });
             if (decision.kind !== 'take') return;
             taken.push(now);
             if (outcome === 'fails') snapshots.push(unfinished(now));

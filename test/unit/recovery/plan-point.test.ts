@@ -17,13 +17,15 @@ interface Given {
   /** Numbers of its tables; whole: all of 1, 2, 3. */
   readonly only?: readonly number[] | undefined;
   readonly until?: number;
+  /** How its tables are made. */
+  readonly made?: string | undefined;
 }
 
 /** Newest first, as a plan reads them. */
 function snapshots(given: readonly Given[]): JudgedSnapshot[] {
   return [...given]
     .sort((a, b) => b.upper - a.upper)
-    .map(({ upper, scan = 5, only, until = END }) => ({
+    .map(({ upper, scan = 5, only, until = END, made }) => ({
       repository: 'here',
       manifest: {
         id: `at-${upper}`,
@@ -31,7 +33,10 @@ function snapshots(given: readonly Given[]): JudgedSnapshot[] {
         scope:
           only === undefined ? { kind: 'whole' } : { kind: 'partial', tables: [], schemas: [], exclude: [] },
         tables: [1, 2, 3].map((oid) =>
-          tableEntry(oid, only === undefined || only.includes(oid) ? {} : { data: 'excluded' }),
+          tableEntry(oid, {
+            ...(only?.includes(oid) === false && { data: 'excluded' }),
+            ...(made !== undefined && { definition: made }),
+          }),
         ),
       },
       use: {
@@ -67,7 +72,10 @@ const choose = (cut: number, facts: Partial<PointFacts>) =>
 const brief = (choice: ReturnType<typeof choose>): string =>
   choice.kind === 'none'
     ? `none${choice.gaps.map((gap) => ` ${gap.name}`).join('')}`
-    : choice.base.manifest.id;
+    : [
+        choice.base.manifest.id,
+        ...choice.replaced.map(({ snapshot, tables }) => `${snapshot.manifest.id}:${tables.join()}`),
+      ].join(' ');
 const named = (...names: readonly string[]): Wanted =>
   names.map(
     (name) =>
@@ -118,6 +126,31 @@ test('P4: a gap of a table stops what lies behind it, until a newer snapshot; of
   );
 });
 
+test('P4: of all, a table with a gap comes from a later snapshot that has it made alike, with its own tie', () => {
+  const gaps = [tableGap(1, 150, 160)];
+  const both = (made: string | undefined, facts: Partial<Given> = {}): JudgedSnapshot[] =>
+    snapshots([
+      { upper: 100, made: 'a' },
+      { upper: 170, scan: 3, only: [1], made, ...facts },
+    ]);
+  expect(brief(choose(169, { snapshots: both('a'), gaps }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: both('a'), gaps }))).toBe('at-100 at-170:1');
+  expect(choose(170, { snapshots: both('a'), gaps })).toMatchObject({ scanFrom: 95n });
+  expect(brief(choose(150, { snapshots: both('a'), gaps }))).toBe('at-100');
+  expect(brief(choose(170, { snapshots: both('b'), gaps }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: both('a', { only: [2] }), gaps }))).toBe('none t1');
+  expect(brief(choose(170, { snapshots: both('a', { scan: 15 }), gaps }))).toBe('none t1');
+  // Older ones do not say how their tables were made.
+  const untold = snapshots([{ upper: 100 }, { upper: 170, only: [1] }]);
+  expect(brief(choose(170, { snapshots: untold, gaps }))).toBe('none t1');
+  const again = [...gaps, tableGap(1, 300, 310), tableGap(2, 200, 210)];
+  expect(brief(choose(200, { snapshots: both('a'), gaps: again }))).toBe('at-100 at-170:1');
+  expect(brief(choose(201, { snapshots: both('a'), gaps: again }))).toBe('none t2');
+  const third = [...both('a'), ...snapshots([{ upper: 220, only: [2, 3], made: 'a' }])].reverse();
+  expect(brief(choose(250, { snapshots: third, gaps: again }))).toBe('at-100 at-170:1 at-220:2');
+  expect(brief(choose(301, { snapshots: third, gaps: again }))).toMatch(/^none t1/);
+});
+
 test('a table that was made after the snapshot may be a partition of a wanted one: its gap is in the way', () => {
   const gaps = [tableGap(9, 150, 160)];
   const [base] = snapshots([{ upper: 100 }]);
@@ -150,6 +183,7 @@ const oids = fc.uniqueArray(fc.integer({ min: 1, max: 3 }));
 const given = fc.record({
   upper: fc.integer({ min: 10, max: 900 }),
   scan: fc.nat(10),
+  made: fc.constantFrom('a', 'a', 'a', 'b', undefined),
   only: fc.option(fc.uniqueArray(fc.integer({ min: 1, max: 3 }), { minLength: 1 }), { nil: undefined }),
 });
 const gaps = fc
@@ -213,8 +247,14 @@ test('what is planned is sound: nothing that was taken has a gap between it and 
         const wanted = named(...names.map((oid) => `t${oid}`));
         const choice = choose(cut, { snapshots: snapshots(some), gaps: missing, wanted });
         if (choice.kind === 'none') return;
-        const { manifest, use } = choice.base;
         for (const oid of names.length === 0 ? [1, 2, 3] : names) {
+          const later = choice.replaced.find(({ tables }) => tables.includes(oid))?.snapshot;
+          const { manifest, use } = later ?? choice.base;
+          const [made, wanted] = [choice.base.manifest, manifest].map(
+            ({ tables }) => tables.find((table) => table.oid === oid)?.definition,
+          );
+          if (later !== undefined) expect([made, typeof made]).toEqual([wanted, 'string']);
+          expect(choice.scanFrom).toBeLessThanOrEqual(use.scanFrom);
           expect(manifest.tables.find((table) => table.oid === oid)?.data).toBe('included');
           expect(use.upper).toBeLessThanOrEqual(BigInt(cut));
           for (const gap of tableGaps(missing, 's').filter((one) => one.oid === oid))
