@@ -13,8 +13,16 @@ import { formatLsn } from '../model/lsn.ts';
 
 const LAST_RUNS = 10;
 
+/** A manifest and where it was read. */
+export interface LocatedManifest {
+  readonly manifest: Manifest;
+  readonly repository: Repository;
+}
+
 export interface ListedStream {
   readonly id: string;
+  /** Location of the one that has most of it. */
+  readonly repository: string;
   readonly source: string;
   /** Of what is stored. */
   readonly from: string;
@@ -35,35 +43,68 @@ export interface ListedWindow {
   readonly toTime: string | undefined;
 }
 
+/** What can be restored to from one repository alone. */
+export interface OwnWindow extends ListedWindow {
+  readonly repository: string;
+}
+
 export interface ListedHistory {
   readonly streams: readonly ListedStream[];
   readonly windows: readonly ListedWindow[];
+  /** Empty for a single repository, whose own windows are the windows. */
+  readonly ownWindows: readonly OwnWindow[];
   readonly gaps: readonly GapDocument[];
   readonly uses: readonly { readonly source: string; readonly id: string; readonly use: Usability }[];
 }
 
-/** Streams, windows and gaps of one source in one repository. */
+/** Streams, windows and gaps of one source in all of these repositories together. */
 export async function listHistory(
-  repository: Repository,
-  options: { readonly source: string; readonly manifests: readonly Manifest[]; readonly signal: AbortSignal },
+  repositories: readonly Repository[],
+  options: {
+    readonly source: string;
+    readonly manifests: readonly LocatedManifest[];
+    readonly signal: AbortSignal;
+  },
 ): Promise<ListedHistory> {
-  const { source } = options;
-  const history = await openHistory([repository], options);
-  const { windows, snapshots } = await recoveryWindows(history, options.manifests);
+  const { source, manifests } = options;
+  const history = await openHistory(repositories, options);
+  const { windows, snapshots } = await recoveryWindows(
+    history,
+    manifests.map(({ manifest }) => manifest),
+  );
   const streams: ListedStream[] = [];
   for (const view of history.streams) streams.push(await listedStream(view));
   return {
     streams,
     windows: windows.map(listedWindow),
+    ownWindows: repositories.length < 2 ? [] : await ownWindows(repositories, options),
     gaps: history.gaps,
     uses: snapshots.map(({ manifest, use }) => ({ source, id: manifest.id, use })),
   };
+}
+
+async function ownWindows(
+  repositories: readonly Repository[],
+  options: Parameters<typeof listHistory>[1],
+): Promise<OwnWindow[]> {
+  const found: OwnWindow[] = [];
+  for (const repository of repositories) {
+    const own = options.manifests.filter((one) => one.repository === repository);
+    const { windows } = await recoveryWindows(
+      await openHistory([repository], options),
+      own.map(({ manifest }) => manifest),
+    );
+    const { location } = repository.store;
+    found.push(...windows.map((window) => ({ ...listedWindow(window), repository: location })));
+  }
+  return found;
 }
 
 async function listedStream(view: StreamView): Promise<ListedStream> {
   const { to, latestCommitTime } = await streamTip(view);
   return {
     id: view.id,
+    repository: view.repository.store.location,
     source: view.document.source,
     from: formatLsn(view.covered[0]?.from ?? view.start),
     to: formatLsn(to),

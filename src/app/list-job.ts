@@ -11,11 +11,19 @@ import type { Failure } from '../model/failure.ts';
 import { chooseSnapshot } from '../recovery/choose-snapshot.ts';
 import { parseRecoveryTarget } from '../recovery/target.ts';
 import { listHistory } from './list-history.ts';
-import type { ListedHistory, ListedStream, ListedWindow } from './list-history.ts';
+import type {
+  ListedHistory,
+  ListedStream,
+  ListedWindow,
+  LocatedManifest,
+  OwnWindow,
+} from './list-history.ts';
+import { withRepositories } from './repositories.ts';
 import type { Settings } from './settings.ts';
 
 export interface ListedSnapshot {
   readonly id: string;
+  readonly repository: string;
   readonly source: string;
   readonly instant: string;
   readonly scope: 'whole' | 'partial';
@@ -34,20 +42,28 @@ export interface ListedSnapshot {
 /** A manifest that no trusted key vouches for. */
 interface RefusedSnapshot {
   readonly id: string;
+  readonly repository: string;
   readonly source: string;
   readonly code: string;
   readonly message: string;
 }
 
 export interface Listing {
+  /** Of the first one: where changes go. */
   readonly location: string;
+  readonly repositories: readonly string[];
+  /** Configured, and there is none: not yet, or its disk is not there. */
+  readonly absent: readonly string[];
   readonly snapshots: readonly ListedSnapshot[];
   /** Only with `trust`: one that is foreign does not hide those that are not. */
   readonly refused: readonly RefusedSnapshot[];
   /** Data without a manifest: never a snapshot. */
-  readonly unfinished: readonly SnapshotFolder[];
+  readonly unfinished: readonly (SnapshotFolder & { readonly repository: string })[];
   readonly streams: readonly ListedStream[];
+  /** Of all repositories together. */
   readonly windows: readonly ListedWindow[];
+  /** Of each alone, where there are several. */
+  readonly ownWindows: readonly OwnWindow[];
   readonly gaps: readonly GapDocument[];
 }
 
@@ -55,49 +71,74 @@ export async function listJob(
   settings: Settings,
   options: { readonly allSources: boolean; readonly signal: AbortSignal },
 ): Promise<Listing> {
-  return withRepository(settings, options.signal, async (repository) => {
+  return withRepositories(settings, options.signal, async (repositories, absent) => {
     const { signal } = options;
-    const folders = await listSnapshotFolders(repository, {
-      signal,
-      ...(!options.allSources && { source: settings.sourceName }),
-    });
-    const manifests: Manifest[] = [];
-    const refused: RefusedSnapshot[] = [];
-    for (const folder of folders.filter((candidate) => candidate.complete)) {
-      const found = await authenticManifest(repository, folder, signal);
-      if (found.manifest !== undefined) manifests.push(found.manifest);
-      else {
-        const { code, message } = found.refusal;
-        refused.push({ id: folder.id, source: folder.source, code, message });
-      }
-    }
-    const sources = options.allSources
-      ? await Array.fromAsync(listFolders(repository.store, 'sources/', { signal }))
-      : [settings.sourceName];
+    const found = await Promise.all(
+      repositories.map((repository) => readSnapshots(repository, settings, options)),
+    );
+    const manifests = found.flatMap((one) => one.manifests);
     const histories: ListedHistory[] = [];
-    for (const source of sources)
+    for (const source of options.allSources ? await sourcesOf(repositories, signal) : [settings.sourceName])
       histories.push(
-        await listHistory(repository, {
+        await listHistory(repositories, {
           source,
           signal,
-          manifests: manifests.filter((manifest) => manifest.source === source),
+          manifests: manifests.filter(({ manifest }) => manifest.source === source),
         }),
       );
     const uses = histories.flatMap((history) => history.uses);
+    const locations = repositories.map(({ store }) => store.location);
     return {
-      location: repository.store.location,
-      snapshots: manifests.map((manifest) => listed(manifest, uses)),
+      location: locations[0] ?? '',
+      repositories: locations,
+      absent,
+      snapshots: manifests.map((one) => listed(one, uses)).sort((a, b) => (a.id < b.id ? -1 : 1)),
       streams: histories.flatMap((history) => history.streams),
       windows: histories.flatMap((history) => history.windows),
+      ownWindows: histories.flatMap((history) => history.ownWindows),
       gaps: histories.flatMap((history) => history.gaps),
-      refused,
-      unfinished: folders.filter((folder) => !folder.complete),
+      refused: found.flatMap((one) => one.refused),
+      unfinished: found.flatMap((one) => one.unfinished),
     };
   });
 }
 
+async function readSnapshots(
+  repository: Repository,
+  settings: Settings,
+  options: Parameters<typeof listJob>[1],
+): Promise<Pick<Listing, 'refused' | 'unfinished'> & { readonly manifests: LocatedManifest[] }> {
+  const { signal } = options;
+  const { location } = repository.store;
+  const folders = await listSnapshotFolders(repository, {
+    signal,
+    ...(!options.allSources && { source: settings.sourceName }),
+  });
+  const manifests: LocatedManifest[] = [];
+  const refused: RefusedSnapshot[] = [];
+  for (const folder of folders.filter((candidate) => candidate.complete)) {
+    const { manifest, refusal } = await authenticManifest(repository, folder, signal);
+    if (manifest !== undefined) manifests.push({ manifest, repository });
+    else {
+      const { code, message } = refusal;
+      refused.push({ id: folder.id, repository: location, source: folder.source, code, message });
+    }
+  }
+  const unfinished = folders.flatMap((folder) =>
+    folder.complete ? [] : [{ ...folder, repository: location }],
+  );
+  return { manifests, refused, unfinished };
+}
+
+async function sourcesOf(repositories: readonly Repository[], signal: AbortSignal): Promise<string[]> {
+  const found = new Set<string>();
+  for (const { store } of repositories)
+    for await (const source of listFolders(store, 'sources/', { signal })) found.add(source);
+  return [...found].sort();
+}
+
 type Authentic =
-  | { readonly manifest: Manifest }
+  | { readonly manifest: Manifest; readonly refusal?: undefined }
   | { readonly manifest: undefined; readonly refusal: Failure };
 
 /** A manifest, or why it is not authentic. */
@@ -141,10 +182,11 @@ export async function withRepository<T>(
   }
 }
 
-function listed(manifest: Manifest, uses: ListedHistory['uses']): ListedSnapshot {
+function listed({ manifest, repository }: LocatedManifest, uses: ListedHistory['uses']): ListedSnapshot {
   const use = uses.find(({ id, source }) => id === manifest.id && source === manifest.source)?.use;
   return {
     id: manifest.id,
+    repository: repository.store.location,
     source: manifest.source,
     instant: manifest.instant,
     scope: manifest.scope.kind,

@@ -15,8 +15,8 @@ import { previewRestore } from '../restore/preflight.ts';
 import { restoreSnapshot } from '../restore/restore-snapshot.ts';
 import { wantedBy } from '../restore/scope.ts';
 import type { RestoreScope } from '../restore/scope.ts';
-import { withRepository } from './list-job.ts';
-import { withRestoreLease } from './restore-lease.ts';
+import { withAllRepositories } from './repositories.ts';
+import { withRestoreLeases } from './restore-lease.ts';
 import type { Settings } from './settings.ts';
 
 export interface RestoreJobOptions {
@@ -52,26 +52,30 @@ export interface PointReport extends RestoreReport {
 /** Brings the target's point back: the newest snapshot before it, and the changes from there on. */
 export async function restoreJob(settings: Settings, run: JobRun): Promise<PointReport> {
   const { signal, onWarning = () => undefined } = run;
-  return withRepository(settings, signal, (repository) =>
-    withRestoreLease(repository, { source: settings.sourceName, onWarning, signal }, async (needs) => {
-      const { request, recovery } = await requestOf(settings, repository, run);
+  return withAllRepositories(settings, signal, (repositories) =>
+    withRestoreLeases(repositories, { source: settings.sourceName, onWarning, signal }, async (needs) => {
+      const { request, recovery } = await requestOf(settings, repositories, run);
       await needs(recovery);
-      return restorePlanned(settings, { repository, request, recovery }, run);
+      return restorePlanned(settings, { repositories, request, recovery }, run);
     }),
   );
 }
 
 async function restorePlanned(
   settings: Settings,
-  of: { readonly repository: Repository; readonly request: RestoreRequest; readonly recovery: RecoveryPlan },
+  of: {
+    readonly repositories: readonly Repository[];
+    readonly request: RestoreRequest;
+    readonly recovery: RecoveryPlan;
+  },
   run: JobRun,
 ): Promise<PointReport> {
-  const { repository, request, recovery } = of;
+  const { repositories, request, recovery } = of;
   const planned = recovery.replay;
   if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
   const continuation = await continueToPoint(recovery, planned, {
     source: settings.sourceName,
-    repository,
+    repository: repositoryAt(planned.repository, repositories),
     target: request.target,
     opener: await settings.opener(),
     wanted: wantedTables(request.manifest, request.scope),
@@ -89,15 +93,21 @@ export async function planRestoreJob(
   settings: Settings,
   run: JobRun,
 ): Promise<{ readonly plan: RestorePlan; readonly recovery: RecoveryPlan }> {
-  return withRepository(settings, run.signal, async (repository) => {
-    const { request, recovery } = await requestOf(settings, repository, run);
+  return withAllRepositories(settings, run.signal, async (repositories) => {
+    const { request, recovery } = await requestOf(settings, repositories, run);
     return { plan: await previewRestore(request), recovery };
   });
 }
 
+function repositoryAt(location: string, repositories: readonly Repository[]): Repository {
+  const found = repositories.find(({ store }) => store.location === location);
+  if (found === undefined) throw new Error(`${location} is none of the repositories`);
+  return found;
+}
+
 async function requestOf(
   settings: Settings,
-  repository: Repository,
+  repositories: readonly Repository[],
   run: JobRun,
 ): Promise<{ readonly request: RestoreRequest; readonly recovery: RecoveryPlan }> {
   if (run.schemaOnly && run.dataOnly) {
@@ -109,8 +119,9 @@ async function requestOf(
   const opener = target.kind === 'xid' ? await settings.opener() : undefined;
   const scope = scopeOf(run);
   const wanted = wantedBy(scope);
-  const recovery = await planRecovery([repository], { source, target, wanted, opener, signal });
-  const stored = async (id: string): Promise<StoredSnapshot> => {
+  const recovery = await planRecovery(repositories, { source, target, wanted, opener, signal });
+  const stored = async (id: string, location: string): Promise<StoredSnapshot> => {
+    const repository = repositoryAt(location, repositories);
     const { document: manifest } = await readManifest(repository, { source, id }, { signal });
     const isEncrypted = manifest.encryptedTo.length > 0;
     return { repository, manifest, opener: isEncrypted ? await settings.opener() : undefined };
@@ -118,9 +129,9 @@ async function requestOf(
   const replaced: NonNullable<RestoreRequest['replaced']>[number][] = [];
   // Definitions alone are the older snapshot's.
   for (const { snapshot, tables } of run.schemaOnly ? [] : (recovery.replay?.replaced ?? []))
-    replaced.push({ snapshot: await stored(snapshot.manifest.id), tables });
+    replaced.push({ snapshot: await stored(snapshot.manifest.id, snapshot.repository), tables });
   const request: RestoreRequest = {
-    ...(await stored(recovery.snapshot.id)),
+    ...(await stored(recovery.snapshot.id, recovery.snapshot.repository)),
     replaced,
     target: typeof run.target === 'string' ? settings.connection(run.target) : run.target,
     source: settings.findSource(),

@@ -19,11 +19,29 @@ interface LeaseOptions {
   readonly signal: AbortSignal;
 }
 
+/** The same in each of several repositories. */
+export function withRestoreLeases<T>(
+  repositories: readonly Repository[],
+  options: LeaseOptions,
+  act: (needs: (plan: RecoveryPlan) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const [first, ...others] = repositories;
+  if (first === undefined) return act(() => Promise.resolve());
+  return withRestoreLease(first, options, (needs) =>
+    withRestoreLeases(others, options, (needsOfOthers) =>
+      act(async (plan) => {
+        await needs(plan);
+        await needsOfOthers(plan);
+      }),
+    ),
+  );
+}
+
 /**
  * Guards what a restore reads against a prune: first all of the source, and once `needs` is told the plan, what it
  * reads. `needs` fails with `recovery.no_point` when a prune is removing that just now.
  */
-export async function withRestoreLease<T>(
+async function withRestoreLease<T>(
   { store }: Repository,
   options: LeaseOptions,
   act: (needs: (plan: RecoveryPlan) => Promise<void>) => Promise<T>,
@@ -50,10 +68,15 @@ export async function withRestoreLease<T>(
   try {
     return await act(async (plan) => {
       const needs = needsOf(plan);
-      // In this order: a prune marks before it looks for leases.
-      await held?.change({ needs }, { signal });
+      const later = plan.replay?.replaced.map(({ snapshot }) => ({
+        ...needs,
+        snapshot: snapshot.manifest.id,
+      }));
+      const all = [needs, ...(later ?? [])];
+      // In this order: a prune marks before it looks for leases. One names a snapshot: with more, it goes on guarding all.
+      if (all.length === 1) await held?.change({ needs }, { signal });
       const mark = await readPruneMark(store, source, { signal });
-      if (mark === undefined || !isBeingRemoved(mark.document, needs)) return;
+      if (mark === undefined || !all.some((one) => isBeingRemoved(mark.document, one))) return;
       throw new Failure('recovery.no_point', 'a prune is removing what this point needs', {
         facts: { source, snapshot: needs.snapshot },
       });

@@ -141,7 +141,25 @@ export class Settings {
   /** Undefined when no repository is configured anywhere. */
   async findStore(): Promise<Store | undefined> {
     const named = this.#repositoryName();
-    if (named === undefined) return undefined;
+    return named === undefined ? undefined : this.storeOf(named);
+  }
+
+  /** For who reads whatever there is: the one that is named, else all that are configured, where changes go first. */
+  repositoryNames(): string[] {
+    const named = this.#named();
+    if (named !== undefined) return [named];
+    const first = this.config.capture?.repository;
+    const names = Object.keys(this.config.repositories ?? {});
+    return first === undefined ? names : [first, ...names.filter((name) => name !== first)];
+  }
+
+  /** By the command line or the environment. */
+  #named(): string | undefined {
+    return this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
+  }
+
+  /** By a name of the configuration or a URL; to be closed by the caller. */
+  async storeOf(named: string): Promise<Store> {
     const entry = this.config.repositories?.[named];
     const { meter } = this.#sharing;
     const limits = this.#sharing.limits.get(named) ?? this.#limitsOf(entry);
@@ -156,8 +174,7 @@ export class Settings {
   }
 
   #repositoryName(): string | undefined {
-    const wanted = this.#options.repository ?? this.environment['TIDEMARK_REPOSITORY'];
-    return wanted ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
+    return this.#named() ?? this.config.capture?.repository ?? onlyName(this.config.repositories);
   }
 
   /** What `prune` keeps in the repository that is meant, and its grace. Fails with `config.missing`. */
@@ -220,7 +237,7 @@ export class Settings {
   }
 
   /**
-   * By the identity file, else by the repository's own identity and its passphrase. Undefined when neither is named.
+   * By the identity file, else by the repositories' own identities and their passphrase. Undefined when neither is named.
    * Fails with `key.invalid`, `key.missing` or `key.wrong`.
    */
   async opener(): Promise<Opener | undefined> {
@@ -238,7 +255,7 @@ export class Settings {
     return createOpener(parseIdentityFile(text));
   }
 
-  /** Of the identity in the repository, which nothing but the environment may tell: argv and files are read by others. */
+  /** Of the identity in a repository, which nothing but the environment may tell: argv and files are read by others. */
   passphrase(): string | undefined {
     const given = this.environment['TIDEMARK_PASSPHRASE'];
     return given === '' ? undefined : given;
@@ -246,15 +263,19 @@ export class Settings {
 
   async #storedOpener(): Promise<Opener | undefined> {
     const passphrase = this.passphrase();
-    const store = passphrase === undefined ? undefined : await this.findStore();
-    if (passphrase === undefined || store === undefined) return undefined;
-    try {
-      const signal = AbortSignal.timeout(IDENTITY_MS);
-      const identity = await readStoredIdentity(store, passphrase, { signal });
-      return identity === undefined ? undefined : createOpener([identity]);
-    } finally {
-      await store.close();
+    if (passphrase === undefined) return undefined;
+    const identities: string[] = [];
+    for (const name of this.repositoryNames()) {
+      const store = await this.storeOf(name);
+      try {
+        const signal = AbortSignal.timeout(IDENTITY_MS);
+        const identity = await readStoredIdentity(store, passphrase, { signal });
+        if (identity !== undefined) identities.push(identity);
+      } finally {
+        await store.close();
+      }
     }
+    return identities.length === 0 ? undefined : createOpener(identities);
   }
 
   tools(signal: AbortSignal): Promise<ClientTools[]> {

@@ -8,6 +8,7 @@ import type { SnapshotEvent } from '../snapshot/request.ts';
 import type { Selection } from '../snapshot/select.ts';
 import { takeSnapshot } from '../snapshot/take-snapshot.ts';
 import { PROGRAM } from './program.ts';
+import { openOthers } from './repositories.ts';
 import type { Settings } from './settings.ts';
 
 export interface SnapshotJobOptions {
@@ -35,6 +36,8 @@ interface JobRun extends SnapshotJobOptions {
   readonly signal: AbortSignal;
   readonly onEvent: (event: SnapshotEvent) => void;
   readonly onCreated: (location: string) => void;
+  /** It may hold the changes that follow: then the snapshot can't be brought forward. */
+  readonly onUnreadable?: (location: string, failure: Failure) => void;
 }
 
 /** Takes a snapshot as configured; makes the repository when there is none. */
@@ -59,11 +62,17 @@ export async function snapshotJob(
     });
     if (created) run.onCreated(store.location);
     checkRecipients(repository, fingerprints);
+    await using others = await openOthers(settings, {
+      except: store.location,
+      onUnreadable: run.onUnreadable,
+      signal: run.signal,
+    });
     const manifest = await takeSnapshot({
       source: settings.sourceName,
       engine: run.engine,
       settings: source,
       repository,
+      others: others.repositories,
       selection: selectionOf(settings, run),
       jobs: run.jobs ?? settings.config.snapshot?.jobs ?? defaultJobs(),
       format: run.format,

@@ -18,7 +18,10 @@ import type { ListedSchedule } from './status-schedules.ts';
 
 export interface StatusReport {
   readonly source: string;
+  /** Where changes go. */
   readonly repository: string;
+  readonly repositories: readonly string[];
+  readonly absent: readonly string[];
   /** Whether the source was asked; else all is what the repository alone shows. */
   readonly sourceReached: boolean;
   readonly slotName: string;
@@ -26,6 +29,7 @@ export interface StatusReport {
   readonly stream: ListedStream | undefined;
   /** Of all streams, oldest first. */
   readonly windows: readonly ListedWindow[];
+  readonly ownWindows: Listing['ownWindows'];
   readonly gaps: readonly GapDocument[];
   /** Of the configuration. */
   readonly schedules: readonly ListedSchedule[];
@@ -34,15 +38,14 @@ export interface StatusReport {
 
 /** How well the source is protected right now. Fails when the repository can't be read: then nothing is known. */
 export async function statusJob(settings: Settings, signal: AbortSignal): Promise<StatusReport> {
-  const slotName = await withRepository(
-    settings,
-    signal,
-    async ({ document }) => captureNames(settings.sourceName, document.repositoryId).slot,
-  );
+  const { slotName, location } = await withRepository(settings, signal, async ({ document, store }) => ({
+    slotName: captureNames(settings.sourceName, document.repositoryId).slot,
+    location: store.location,
+  }));
   // The source first: what is stored meanwhile makes the lag smaller, and never looks like a loss.
   const source = await sourceFacts(settings, slotName, signal);
   const listing = await listJob(settings, { allSources: false, signal });
-  const stream = listing.streams.at(-1);
+  const stream = listing.streams.findLast(({ repository }) => repository === location);
   const slotLimit = slotLimitOf(settings.config);
   const { schedules, findings } = await listSchedules(settings, signal);
   const status = judgeStatus({
@@ -54,7 +57,10 @@ export async function statusJob(settings: Settings, signal: AbortSignal): Promis
   });
   return {
     source: settings.sourceName,
-    repository: listing.location,
+    repository: location,
+    repositories: listing.repositories,
+    absent: listing.absent,
+    ownWindows: listing.ownWindows,
     sourceReached: source !== undefined && !(source instanceof Failure),
     slotName,
     stream,

@@ -13,6 +13,7 @@ import { compareWith } from '../witness/compare-with.ts';
 import type { TableVerdict } from '../witness/compare.ts';
 import { DIGEST_METHOD } from '../witness/digest-statement.ts';
 import { PROGRAM } from './program.ts';
+import { openOthers } from './repositories.ts';
 import type { Settings } from './settings.ts';
 
 /** P7: one connection unless asked for more, and an hour at most. */
@@ -47,10 +48,12 @@ export async function witnessJob(
       signal: run.signal,
     });
     checkRecipients(repository, fingerprints);
+    await using others = await openOthers(settings, { except: store.location, signal: run.signal });
     return await takeWitness({
       source: settings.sourceName,
       settings: source,
       repository,
+      others: others.repositories,
       selection: { tables: run.table, schemas: run.schema, exclude: run.exclude },
       jobs: run.jobs ?? JOBS,
       sealer,

@@ -56,7 +56,7 @@ export function replayLines({ replay, snapshot }: RecoveryPlan): string[] {
   return [
     ...replay.replaced.map(
       ({ snapshot: later, tables }) =>
-        `  but rows of ${namesOf(later.manifest, tables).join(', ')} from snapshot ${later.manifest.id}: changes of them are missing before it`,
+        `  but rows of ${namesOf(later.manifest, tables).join(', ')} from snapshot ${later.manifest.id} in ${later.repository}: changes of them are missing before it`,
     ),
     `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.scanFrom)}, ending ${words[stop.kind]}`,
     `  ${formatCount(reading.segments.length)} segments, ${formatBytes(reading.bytes)}: ${formatCount(reading.transactions)} transactions${uncounted}; DDL ${reading.ddl}`,

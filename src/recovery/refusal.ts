@@ -38,9 +38,11 @@ export function refusal(point: RefusedPoint): Failure {
   return new Failure('recovery.no_point', `${target} can’t be restored: ${reason(point)}`, {
     facts: { target, before, after, windows: point.windows.map(formatWindow) },
     remedy:
-      nearest.length === 0
-        ? 'there is no recovery window yet: `tidemark list` shows what is there'
-        : `nearest points: ${nearest.join('; ')}`,
+      nearest.length > 0
+        ? `nearest points: ${nearest.join('; ')}`
+        : point.windows.length > 0
+          ? `what can be restored: ${point.windows.map((window) => `${start(window)} to ${end(window)}`).join('; ')}`
+          : 'there is no recovery window yet: `tidemark list` shows what is there',
   });
 }
 

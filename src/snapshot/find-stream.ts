@@ -6,26 +6,30 @@ import type { CatalogReader, ServerFacts } from '../postgres/inventory.ts';
 import { isSlotLost, readSlot } from '../postgres/slot.ts';
 
 /**
- * The change stream that a snapshot can be tied to: the newest one of this source in this repository, if it is of this
- * very database and its slot still stands. It need not be captured just now, and whether it reaches the snapshot is told
- * when somebody asks (catalog/usability.ts).
+ * The change stream that a snapshot can be tied to: the newest one of this source in a repository, if it is of this
+ * very database and its slot still stands; of several repositories, the first one whose stream is read just now, else
+ * the first. It need not be captured just now, and whether it reaches the snapshot is told when somebody asks
+ * (catalog/usability.ts).
  */
 export async function findStream(
-  repository: Repository,
+  repositories: readonly Repository[],
   reader: CatalogReader,
   options: { readonly source: string; readonly facts: ServerFacts; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
   const { source, facts, signal } = options;
-  const newest = (await listStreams(repository, { source, signal })).at(-1);
-  if (newest === undefined) return undefined;
-  const document = await readUnlessBroken(repository, { source, stream: newest }, signal);
-  if (document === undefined) return undefined;
-  const { server, slot } = document;
-  const isOurs =
-    server.systemIdentifier === facts.systemIdentifier && server.databaseOid === Number(facts.databaseOid);
-  if (!isOurs) return undefined;
-  const found = await readSlot(reader, slot);
-  return found === undefined || isSlotLost(found) ? undefined : newest;
+  const found: { readonly id: string; readonly isRead: boolean }[] = [];
+  for (const repository of repositories) {
+    const id = (await listStreams(repository, { source, signal })).at(-1);
+    if (id === undefined) continue;
+    const document = await readUnlessBroken(repository, { source, stream: id }, signal);
+    if (document === undefined) continue;
+    const { server, slot: name } = document;
+    const isOurs =
+      server.systemIdentifier === facts.systemIdentifier && server.databaseOid === Number(facts.databaseOid);
+    const slot = isOurs ? await readSlot(reader, name) : undefined;
+    if (slot !== undefined && !isSlotLost(slot)) found.push({ id, isRead: slot.activePid !== null });
+  }
+  return (found.find(({ isRead }) => isRead) ?? found[0])?.id;
 }
 
 /** A stream that can't be read is `verify`'s to name: it must not keep a backup from being taken. */

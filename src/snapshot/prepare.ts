@@ -15,7 +15,15 @@ import { SourceSessions, applicationName } from './source-session.ts';
 /** What whoever looks at the source under one snapshot must say. */
 interface PrepareRequest extends Pick<
   SnapshotRequest,
-  'source' | 'settings' | 'repository' | 'selection' | 'jobs' | 'lockTimeoutMs' | 'patienceMs' | 'signal'
+  | 'source'
+  | 'settings'
+  | 'repository'
+  | 'others'
+  | 'selection'
+  | 'jobs'
+  | 'lockTimeoutMs'
+  | 'patienceMs'
+  | 'signal'
 > {
   readonly job: 'snapshot' | 'witness';
   /** Once it is known, and before anything is locked: what can't be done with it is refused here. */
@@ -36,7 +44,8 @@ export async function prepare(
   await failpoint('snapshot.probed');
   request.onServer(facts);
   const watcher = life.run.use(await sessions.open());
-  const stream = await findStream(request.repository, watcher, { ...request, facts });
+  const repositories = [request.repository, ...request.others];
+  const stream = await findStream(repositories, watcher, { ...request, facts });
   const relations = await readRelations(watcher);
   const selected = selectRelations(relations, request.selection, facts.supabase ? 'supabase' : 'postgres');
   const watch = watchForWaiters(watcher, {

@@ -12,6 +12,8 @@ export interface SnapshotRequest {
   readonly engine: Manifest['engine'];
   readonly settings: ConnectionSettings;
   readonly repository: Repository;
+  /** Where its changes may be captured to besides. */
+  readonly others: readonly Repository[];
   readonly selection: Selection;
   /** Connections that copy; the keeper, the lock watcher and pg_dump come on top. */
   readonly jobs: number;

@@ -21,6 +21,7 @@ export interface WitnessRequest extends Pick<
   | 'source'
   | 'settings'
   | 'repository'
+  | 'others'
   | 'selection'
   | 'jobs'
   | 'sealer'

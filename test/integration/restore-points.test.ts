@@ -1,4 +1,6 @@
 // Points that a snapshot alone does not reach: restored by the command line, and held against stock pg_dump.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture } from '../support/capture.ts';
@@ -171,5 +173,77 @@ test(
     const apart = await restore();
     expect(apart.exitCode).toBe(5);
     expect(apart.stderr).toContain('changes of public.t are missing before it');
+  },
+);
+
+test(
+  'several repositories: a snapshot in one is brought forward by changes in another; without one, what is left',
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    const url = await newDatabase(server);
+    const [local, cloud] = [join(folder.path, 'local'), join(folder.path, 'cloud')];
+    await sql(url, 'CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)');
+    const configure = (more: string): void =>
+      writeFileSync(
+        join(folder.path, 'tidemark.yaml'),
+        `sources: { main: { url: "${url}" } }\ncapture: { repository: cloud }\n` +
+          `repositories: { local: "${local}", cloud: "${cloud}"${more} }\n`,
+      );
+    configure('');
+    const at = { cwd: folder.path };
+    await tidemarkJson(['init', '--capture'], at);
+    await catchUp(url, cloud);
+    const { snapshot } = await tidemarkJson(['snapshot', '--repository', 'local'], at);
+    await sql(url, 'INSERT INTO t VALUES (2)');
+    await catchUp(url, cloud);
+
+    const restore = async (...more: string[]) => {
+      const target = absentDatabase(server);
+      const ran = await tidemark(['restore', '--target', target, '--create', ...more], at);
+      return { target, ...ran };
+    };
+    const ids = (target: string) =>
+      rows(target, `SELECT string_agg(id::text, ',' ORDER BY id) AS ids FROM t`);
+    const plan = await restore('--dry-run');
+    expect(plan.stdout).toContain(`would restore from snapshot ${String(snapshot)} in ${local}:`);
+    expect(plan.stdout).toMatch(new RegExp(`changes of stream \\S+ in ${cloud},`));
+    expect(await ids((await restore()).target)).toEqual([{ ids: '1,2' }]);
+    // Each alone has less: no snapshot, or no changes.
+    expect((await restore('--repository', 'cloud')).exitCode).toBe(5);
+    expect(await ids((await restore('--repository', 'local')).target)).toEqual([{ ids: '1' }]);
+
+    const list = await tidemark(['list'], at);
+    expect(list.stdout).toContain(`of ${local} alone: no recovery window`);
+    expect(list.stdout).toContain(`of ${cloud} alone: no recovery window`);
+    expect(list.stdout.match(/^window: /gm)).toHaveLength(1);
+    const late = await restore('--to', 'lsn:FFFFFF/0');
+    expect([late.exitCode, late.stderr]).toEqual([5, expect.stringContaining('nearest points: before it ')]);
+
+    await tidemarkJson(['snapshot'], at);
+    await catchUp(url, cloud);
+    const status = (await tidemark(['status', '--json'], at)).stdout;
+    expect(JSON.parse(status)).toMatchObject({
+      repository: cloud,
+      repositories: [cloud, local],
+      windows: [{}],
+      ownWindows: [{ repository: cloud }],
+    });
+
+    // What does not answer may hold more: nobody is told that something else is the latest.
+    configure(`, planned: "${join(folder.path, 'planned')}"`);
+    const absent = await restore();
+    expect([absent.exitCode, absent.stderr]).toEqual([
+      8,
+      expect.stringContaining('--repository names one of the others'),
+    ]);
+    expect((await tidemark(['list'], at)).stdout).toContain('planned, where one is configured');
+    mkdirSync(join(folder.path, 'broken'));
+    writeFileSync(join(folder.path, 'broken', 'repository.json'), '{}');
+    configure(`, broken: "${join(folder.path, 'broken')}"`);
+    expect((await restore()).exitCode).toBe(9);
+    expect((await restore('--repository', 'cloud', '--dry-run')).exitCode).toBe(0);
+    const taken = await tidemark(['snapshot', '--repository', 'local'], at);
+    expect([taken.exitCode, taken.stderr]).toEqual([0, expect.stringContaining('can’t be looked at')]);
   },
 );

@@ -46,11 +46,17 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
     const unproven = authenticated ? [] : [`  ${NOT_AUTHENTICATED}`];
     if (chosen.dryRun) {
       const { plan, recovery } = await planRestoreJob(settings, { ...chosen, signal });
-      const snapshot = recovery.snapshot.id;
-      const plain = { snapshot, plan: planDocument(plan), replay: replayDocument(recovery), authenticated };
+      const { id: snapshot, repository } = recovery.snapshot;
+      const plain = {
+        snapshot,
+        repository,
+        plan: planDocument(plan),
+        replay: replayDocument(recovery),
+        authenticated,
+      };
       const ofSome = chosen.table.length + chosen.schema.length > 0 ? namesLine(plan) : [];
       terminal.result(plain, [
-        ...planLines(plan, snapshot),
+        ...planLines(plan, `${snapshot} in ${repository}`),
         ...ofSome,
         ...replayLines(recovery),
         ...unproven,

@@ -67,6 +67,10 @@ export function addSnapshotCommand(program: Command, run: CommandContext): void 
         else if (event.kind === 'progress') progress.update(event.doneBytes, event.totalBytes);
       },
       onCreated: (location) => terminal.note(`made a new repository at ${location}`),
+      onUnreadable: (location, failure) =>
+        terminal.warn(
+          `changes in ${location} can’t be looked at (${failure.message}): if they are captured to there, the snapshot stays at its own instant`,
+        ),
     }).finally(() => progress.stop());
     const { traffic } = settings;
     terminal.result({ snapshot: manifest.id, manifest, traffic }, [

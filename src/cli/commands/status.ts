@@ -30,6 +30,8 @@ function documentOf(report: StatusReport): Record<string, unknown> {
     ok: status.isProtected,
     source: report.source,
     repository: report.repository,
+    repositories: report.repositories,
+    absent: report.absent,
     sourceReached: report.sourceReached,
     stream: stream ?? null,
     tidemark: stream?.to ?? null,
@@ -52,6 +54,7 @@ function documentOf(report: StatusReport): Record<string, unknown> {
       }),
     },
     windows: report.windows,
+    ownWindows: report.ownWindows,
     gaps: report.gaps,
     ddl: stream?.ddl ?? null,
     snapshots: {
@@ -76,6 +79,13 @@ function linesOf(report: StatusReport): string[] {
     `lag        ${lag === undefined ? 'not known' : `${formatBytes(lag.bytes)} of WAL${lag.ms === undefined ? '' : `, ${formatDuration(lag.ms)}`}`}`,
     `slot       ${slotText(report)}`,
     `windows    ${windowText(report)}`,
+    ...(report.repositories.length < 2
+      ? []
+      : report.repositories.map(
+          (repository) =>
+            `           of ${repository} alone: ${windowText({ windows: report.ownWindows.filter((window) => window.repository === repository) })}`,
+        )),
+    ...report.absent.map((location) => `           no repository at ${location}, where one is configured`),
     `gaps       ${gapText(report)}`,
     `DDL        ${stream?.ddl ?? 'nothing recorded'}`,
     `snapshot   ${newest === undefined ? 'none' : `${newest.id}, ${formatDuration(newest.ageMs)} old`}${waiting.length === 0 ? '' : `; ${waiting.length} wait(s) for capture to pass`}`,
@@ -105,7 +115,7 @@ function slotText({ status: { slot }, sourceReached, slotName }: StatusReport): 
   return `${slotName}: ${lost ? 'LOST' : (walStatus ?? 'no WAL kept')}, ${reader}; ${formatBytes(own)} not confirmed, ${formatBytes(pinned)} kept; ${room}`;
 }
 
-function windowText({ windows }: StatusReport): string {
+function windowText({ windows }: Pick<StatusReport, 'windows'>): string {
   const last = windows.at(-1);
   if (last === undefined) return 'none: only instants of snapshots can be restored';
   const more = windows.length === 1 ? '' : `; ${windows.length - 1} older`;
