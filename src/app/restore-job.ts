@@ -116,7 +116,8 @@ async function requestOf(
   const target = parseRecoveryTarget(run.to, { timeZone: run.timezone, exclusive: run.exclusive });
   const { signal } = run;
   const source = settings.sourceName;
-  const opener = target.kind === 'xid' ? await settings.opener() : undefined;
+  const isSearched = target.kind === 'xid' || target.kind === 'time';
+  const opener = isSearched ? await settings.opener() : undefined;
   const scope = scopeOf(run);
   const wanted = wantedBy(scope);
   const recovery = await planRecovery(repositories, { source, target, wanted, opener, signal });

@@ -12,8 +12,9 @@ import { streamTip } from '../catalog/stream-tip.ts';
 import type { StreamTip } from '../catalog/stream-tip.ts';
 import { parseCommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
+import { exactStop, needsExactStop } from './exact-stop.ts';
 import { choosePoint } from './plan-point.ts';
-import type { ChosenPoint, JudgedSnapshot, PointChoice } from './plan-point.ts';
+import type { ChosenPoint, JudgedSnapshot, PointChoice, StreamPlace } from './plan-point.ts';
 import { placeTarget } from './place-target.ts';
 import type { PlacedTarget } from './place-target.ts';
 import { refusal } from './refusal.ts';
@@ -38,7 +39,7 @@ export interface PlanOptions {
   readonly target: RecoveryTarget;
   /** Only these tables; absent: all. */
   readonly wanted?: Wanted;
-  /** For `xid:` in an encrypted stream. */
+  /** For times and `xid:` in an encrypted stream. */
   readonly opener: Opener | undefined;
   readonly signal: AbortSignal;
 }
@@ -54,15 +55,16 @@ export async function planRecovery(
   const { target, wanted = [] } = options;
   const history = await openHistory(repositories, options);
   if (target.kind === 'snapshot') return planSnapshot(history, target, options);
-  const places = await placeTarget(history, target, { ...options, repositories });
-  const facts = { places, gaps: history.gaps, isTime: target.kind === 'time', wanted };
+  let places = await placeTarget(history, target, { ...options, repositories });
+  const facts = { gaps: history.gaps, isTime: target.kind === 'time', wanted };
   const read: JudgedSnapshot[] = [];
   let choice: PointChoice = { kind: 'none', gaps: [] };
   for (const { repository, id } of history.snapshots) {
     const { document } = await readManifest(repository, { source: history.source, id }, options);
     const use = await judgeIn(history, document);
     read.push({ manifest: document, repository: repository.store.location, use });
-    choice = choosePoint({ ...facts, snapshots: read });
+    places = await exactPlaces(history, places, { ...options, read });
+    choice = choosePoint({ ...facts, places, snapshots: read });
     if (choice.kind === 'chosen') break;
     // Without a stream nothing older is later.
     if (places.length === 0 && target.kind === 'latest' && hasAll(document, wanted)) break;
@@ -72,6 +74,22 @@ export async function planRecovery(
   if (choice.kind === 'chosen') return planReplay(history, target, choice);
   const { windows } = await recoveryWindows(history, await readManifests(history, options), wanted);
   throw refusal({ target, wanted, places, windows, snapshots: read, gaps: choice.gaps });
+}
+
+/** The places of a target, exact where a snapshot that was read makes that matter. */
+async function exactPlaces(
+  history: SourceHistory,
+  places: readonly StreamPlace[],
+  options: PlanOptions & { readonly read: readonly JudgedSnapshot[] },
+): Promise<StreamPlace[]> {
+  const known = { snapshots: options.read, gaps: history.gaps };
+  const found: StreamPlace[] = [];
+  for (const place of places) {
+    const view = history.streams.find(({ id }) => id === place.stream);
+    const isEnough = view === undefined || !needsExactStop(place, known);
+    found.push(isEnough ? place : await exactStop(view, place, options));
+  }
+  return found;
 }
 
 async function planSnapshot(

@@ -247,3 +247,42 @@ test(
     expect([taken.exitCode, taken.stderr]).toEqual([0, expect.stringContaining('can’t be looked at')]);
   },
 );
+
+test(
+  'P5: a time between the snapshot and its next commits, all stored together, is found by the transactions',
+  { timeout: 120_000 },
+  async () => {
+    await using folder = await temporaryFolder();
+    const url = await newDatabase(server);
+    await sql(url, 'CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)');
+    await initCapture(url, folder.path);
+    await catchUp(url, folder.path);
+    const common = ['--url', url, '--repository', folder.path];
+    const clock = async (): Promise<string> => {
+      const [row] = await rows<{ time: string }>(
+        url,
+        `SELECT pg_sleep(0.01)::text, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time, pg_sleep(0.01)::text`,
+      );
+      return row?.time ?? '';
+    };
+    await sql(url, 'INSERT INTO t VALUES (2)');
+    const early = await clock();
+    await sql(url, 'INSERT INTO t VALUES (3)');
+    // Nothing is captured meanwhile: what comes now is one run.
+    await tidemarkJson(['snapshot', ...common]);
+    const times: string[] = [];
+    for (const id of [4, 5]) {
+      await sql(url, `INSERT INTO t VALUES (${id})`);
+      times.push(await clock());
+    }
+    await sql(url, 'INSERT INTO t VALUES (6)');
+    await catchUp(url, folder.path);
+    for (const [at, time] of times.entries()) {
+      const target = absentDatabase(server);
+      await tidemarkJson(['restore', ...common, '--to', time, '--target', target, '--create']);
+      expect(await rows(target, 'SELECT max(id) AS last FROM t')).toEqual([{ last: 4 + at }]);
+    }
+    const before = await tidemark(['restore', ...common, '--to', early, '--target', absentDatabase(server)]);
+    expect(before.exitCode).toBe(5);
+  },
+);
