@@ -1,4 +1,5 @@
--- For each foreign key that is valid and enforced: a query that counts the rows that break it, as RI_Initial_Check()
+-- For each foreign key that is valid and enforced, of the tables $1 or to them (null: of all), or that $2 names although
+-- it is NOT VALID: a query that counts the rows that break it, as RI_Initial_Check()
 -- of Postgres would look for them. "sql" is null where a period is referenced (18), which has no such query.
 SELECT n.nspname::text AS "schema", c.relname::text AS "name", k.conname::text AS "constraint",
        CASE WHEN coalesce((to_jsonb(k) ->> 'conperiod')::bool, false) THEN NULL ELSE
@@ -20,7 +21,10 @@ SELECT n.nspname::text AS "schema", c.relname::text AS "name", k.conname::text A
   FROM pg_constraint k
   JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_class rc ON rc.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = rc.relnamespace
- WHERE k.contype = 'f' AND k.conparentid = 0 AND k.convalidated
+ WHERE k.contype = 'f' AND k.conparentid = 0
+   AND (k.convalidated AND ($1::text[] IS NULL OR EXISTS (SELECT FROM unnest($1::text[]) AS t(name)
+                                                           WHERE to_regclass(t.name) IN (k.conrelid, k.confrelid)))
+        OR n.nspname || '.' || c.relname || ' ' || k.conname = ANY ($2::text[]))
    AND coalesce((to_jsonb(k) ->> 'conenforced')::bool, true)
    AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'tidemark_restore')
  ORDER BY 1, 2, 3;

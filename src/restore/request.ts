@@ -97,6 +97,14 @@ export type RestoreEvent =
       readonly rows: bigint;
     };
 
+/** A foreign key that rows of the target break. */
+export interface BrokenKey {
+  readonly table: string;
+  readonly constraint: string;
+  /** How many; absent: the key could not be made at all, and nobody has counted. */
+  readonly rows?: string;
+}
+
 export interface RestoreReport {
   readonly snapshot: string;
   readonly tables: number;
@@ -105,6 +113,8 @@ export interface RestoreReport {
   readonly milliseconds: number;
   /** What was not brought back, or only in part: coverage of the snapshot and entries left out. */
   readonly notes: readonly string[];
+  /** The source had such rows itself, or they come from elsewhere: the keys are NOT VALID or left out, where we made them. */
+  readonly brokenKeys: readonly BrokenKey[];
   /** What the continuation has answered, in this run or an earlier one. */
   readonly outcome?: string;
 }

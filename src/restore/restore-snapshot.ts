@@ -14,6 +14,7 @@ import {
   setSequences,
   targetSession,
 } from './finish.ts';
+import { foreignKeyViolations, notValidated } from './foreign-keys.ts';
 import { refuseTooLittleSpace } from './check-space.ts';
 import { applyDatabaseStatements } from './apply-database.ts';
 import { loadDump } from './load-dump.ts';
@@ -29,7 +30,7 @@ import { RestoreProgress } from './progress.ts';
 import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
 import { isInPlace } from './request.ts';
-import type { Continuation, RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
+import type { BrokenKey, Continuation, RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
 import { entryTasks, isKey, partPostData, runInOrder } from './run-entries.ts';
 import type { PostData, RunOptions } from './run-entries.ts';
 import { rowSources } from './row-sources.ts';
@@ -147,13 +148,17 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
       checkCounts(connections, plan.tables, request.signal),
     );
   }
+  const brokenKeys = await brokenKeysOf(first, { foreignKeys: post.foreignKeys, loadedAsReplica: existing });
   const notes = await applyDatabaseStatements(first, plan.database);
   await makeDurable(first);
   await failpoint('restore.durable');
   await RestoreProgress.remove(first);
   await failpoint('restore.progress-removed');
-  const report = reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, started);
-  return { ...report, ...(progress.outcome !== undefined && { outcome: progress.outcome }) };
+  const done = { ...plan, brokenKeys, notes: [...plan.notes, ...notes] };
+  return {
+    ...reportOf(request, done, started),
+    ...(progress.outcome !== undefined && { outcome: progress.outcome }),
+  };
 }
 
 const CHANGES = 'phase:changes';
@@ -263,10 +268,12 @@ async function runDump(
     request.onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
     if (continuation === undefined) await checkCounts(connections, plan.tables, signal);
   }
+  // Foreign keys were there while changes were applied by a session that does not mind them.
+  const { broken: brokenKeys } = outcome === undefined ? { broken: [] } : await foreignKeyViolations(first);
   const notes = await applyDatabaseStatements(first, plan.database);
   await RestoreProgress.remove(first);
-  const report = reportOf(request, { ...plan, notes: [...plan.notes, ...notes] }, work.started);
-  return { ...report, ...(outcome !== undefined && { outcome }) };
+  const done = { ...plan, brokenKeys, notes: [...plan.notes, ...notes] };
+  return { ...reportOf(request, done, work.started), ...(outcome !== undefined && { outcome }) };
 }
 
 async function restoreInPlace(
@@ -300,7 +307,24 @@ async function restoreInPlace(
   await analyze(connections, plan.tables, signal);
   onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
   await checkCounts(connections, plan.tables, signal);
-  return reportOf(request, plan, work.started);
+  const { broken: brokenKeys } = await foreignKeyViolations(first, { tables: plan.tables });
+  return reportOf(request, { ...plan, brokenKeys }, work.started);
+}
+
+/** Foreign keys that were made are checked, unless rows break them; of tables that were there, none is. */
+async function brokenKeysOf(
+  connection: Connection,
+  of: { readonly foreignKeys: readonly SchemaEntry[]; readonly loadedAsReplica: readonly TableEntry[] },
+): Promise<BrokenKey[]> {
+  const { unvalidated, missing } = await notValidated(connection, of.foreignKeys);
+  const { broken } = await foreignKeyViolations(connection, { tables: of.loadedAsReplica, unvalidated });
+  return [
+    ...broken,
+    ...missing.map((name) => ({
+      table: name.slice(0, name.lastIndexOf(' ')),
+      constraint: name.slice(name.lastIndexOf(' ') + 1),
+    })),
+  ];
 }
 
 /** Large objects belong to no table: they come back with everything or not at all. */
@@ -356,7 +380,11 @@ function counter(request: RestoreRequest, plan: RestorePlan): (range: StoredRang
   };
 }
 
-function reportOf(request: RestoreRequest, plan: RestorePlan, started: number): RestoreReport {
+function reportOf(
+  request: RestoreRequest,
+  plan: RestorePlan & Pick<RestoreReport, 'brokenKeys'>,
+  started: number,
+): RestoreReport {
   return {
     snapshot: request.manifest.id,
     tables: plan.tables.length,
@@ -364,6 +392,7 @@ function reportOf(request: RestoreRequest, plan: RestorePlan, started: number): 
     copyBytes: plan.copyBytes,
     milliseconds: performance.now() - started,
     notes: plan.notes,
+    brokenKeys: plan.brokenKeys,
   };
 }
 

@@ -16,6 +16,10 @@ const ENTRIES_PER_TRANSACTION = 50;
 /** A deadlock between two ALTER TABLE … ADD FOREIGN KEY is rolled back whole and can be tried again. */
 const DEADLOCK = '40P01';
 const MOST_TRIES = 5;
+/** A row without what it references: the source had it, by a session without triggers or a key that was off. */
+const FOREIGN_KEY_VIOLATION = '23503';
+/** NOT VALID on a partitioned table, up to 17. */
+const WRONG_OBJECT_TYPE = '42809';
 
 /** Runs entries one after the other, in transactions that also record them. Skips what is done already. */
 export async function runInOrder(
@@ -30,7 +34,10 @@ export async function runInOrder(
   }
 }
 
-/** Entries that do not need each other, one transaction each. Those that are done already are left out. */
+/**
+ * Entries that do not need each other, one transaction each. Those that are done already are left out. A foreign key
+ * that rows break is made NOT VALID.
+ */
 export function entryTasks(
   entries: readonly SchemaEntry[],
   options: RunOptions & { readonly isReady?: (entry: SchemaEntry) => boolean },
@@ -92,20 +99,35 @@ async function runTransaction(
 
 async function runAgainAfterDeadlock(
   connection: Connection,
-  entry: SchemaEntry,
+  asked: SchemaEntry,
   options: RunOptions,
 ): Promise<void> {
+  let entry = asked;
   for (let tries = 1; ; tries += 1) {
     try {
       await runTransaction(connection, [entry], options);
       await failpoint('restore.entry-made');
       return;
     } catch (error) {
-      if (!(error instanceof Failure) || error.facts['sqlstate'] !== DEADLOCK || tries === MOST_TRIES)
-        throw error;
+      const sqlstate = error instanceof Failure ? error.facts['sqlstate'] : undefined;
+      const weaker = weakerThan(entry, sqlstate);
+      if ((sqlstate !== DEADLOCK || tries === MOST_TRIES) && weaker === undefined) throw error;
       await connection.execute('ROLLBACK');
+      if (weaker !== undefined) entry = weaker;
     }
   }
+}
+
+/**
+ * A foreign key that rows break is made without a check of them, or not at all: it must not keep the rest from coming
+ * back. `foreignKeyViolations` tells of it.
+ */
+function weakerThan(entry: SchemaEntry, sqlstate: unknown): SchemaEntry | undefined {
+  if (entry.type !== 'FK CONSTRAINT') return undefined;
+  const isWeak = entry.sql.includes('NOT VALID');
+  if (sqlstate === FOREIGN_KEY_VIOLATION && !isWeak)
+    return { ...entry, sql: entry.sql.replace(/;(\s*)$/, ' NOT VALID;$1') };
+  return sqlstate === WRONG_OBJECT_TYPE && isWeak ? { ...entry, sql: '' } : undefined;
 }
 
 async function runEntry(connection: Connection, entry: SchemaEntry): Promise<void> {

@@ -1,6 +1,6 @@
 // What comes when all changes are applied: foreign keys are counted, sequences are moved.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { foreignKeyViolations } from '../../src/replay/foreign-keys.ts';
+import { foreignKeyViolations } from '../../src/restore/foreign-keys.ts';
 import { advanceSequences } from '../../src/replay/sequences.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { newDatabase, rows, session, sql, testServer } from '../support/postgres.ts';

@@ -84,7 +84,8 @@ export function addRestoreCommand(program: Command, run: CommandContext): void {
         else if (event.kind === 'changes') progress.update(event.readBytes, event.totalBytes);
       },
     }).finally(() => progress.stop());
-    if (hasSchemaFindings(report)) process.exitCode = FAILURE_CODES['check.findings'].exit;
+    if (hasSchemaFindings(report) || report.brokenKeys.length > 0)
+      process.exitCode = FAILURE_CODES['check.findings'].exit;
     const { traffic } = settings;
     terminal.result({ report, authenticated, traffic }, [
       ...reportLines(report),
@@ -137,6 +138,10 @@ function reportLines(report: PointReport): string[] {
     `restored snapshot ${report.snapshot}`,
     `  ${formatCount(report.tables)} tables, ${formatCount(report.rows)} rows${report.copyBytes === 0 ? '' : `, ${formatBytes(report.copyBytes)}`} in ${formatDuration(report.milliseconds)}`,
     ...changesLines(report),
+    ...report.brokenKeys.map(
+      ({ table, constraint, rows }) =>
+        `  BROKEN foreign key ${constraint} of ${table}: ${rows === undefined ? 'it is left out, since rows' : `${formatCount(BigInt(rows))} row(s)`} lack what they reference`,
+    ),
     ...report.notes.map((note) => `  note: ${note}`),
   ];
 }
