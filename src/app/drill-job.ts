@@ -192,6 +192,7 @@ async function proofsOf(
   if (ours) await makeAmcheck(connection);
   return [
     restoreProof(report),
+    ...brokenKeyProofs(report),
     ...content,
     ...(await lookAtDatabase(connection, { checks, tables: requiredTables(tables) })),
   ];
@@ -209,13 +210,28 @@ function restoreProof({ changes, tables }: PointReport): Proof {
   if (changes === undefined)
     return { ...proof, outcome: 'proved', detail: 'every table has as many rows as the snapshot' };
   const { applied, schemaChanges } = changes;
-  return schemaChanges > 0
+  const { notApplied, inferred } = schemaChanges;
+  const missing = notApplied.length + inferred.length;
+  return missing > 0
     ? {
         ...proof,
         outcome: 'skipped',
-        detail: `${formatCount(schemaChanges)} schema changes were not applied`,
+        detail: `${formatCount(missing)} schema change(s) could not be made as they were`,
       }
     : { ...proof, outcome: 'proved', detail: `each of ${formatCount(applied)} changes found its row` };
+}
+
+/** What a restore found: rows that lack what they reference. */
+function brokenKeyProofs({ brokenKeys }: PointReport): Proof[] {
+  return brokenKeys.map(({ table, constraint, rows }) => ({
+    kind: 'foreign-keys',
+    name: `${table}: ${constraint}`,
+    outcome: 'disproved',
+    detail:
+      rows === undefined
+        ? 'it could not be made'
+        : `${formatCount(BigInt(rows))} rows lack what they reference`,
+  }));
 }
 
 /** A witness of the very instant that came back: the snapshot's own. */

@@ -1,4 +1,4 @@
-import { displayRelation, quoteRelation } from '../model/identifiers.ts';
+import { displayRelation, quoteIdentifier, quoteRelation } from '../model/identifiers.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
@@ -16,7 +16,7 @@ interface ForeignKeyReport {
  * Counts the rows that break a foreign key: none were checked while the session was a replica (REPLICATION I 35). A
  * prefix of history breaks none that the source kept, so rows here mean that target and changes do not fit, or that
  * the source itself had them. Only keys of these tables or to them; without any named, all. Keys that are NOT VALID
- * count only where `unvalidated` names them, as `notValidated` does.
+ * count only where `unvalidated` names them, as `schema.table name`.
  */
 export async function foreignKeyViolations(
   connection: Connection,
@@ -46,27 +46,45 @@ export async function foreignKeyViolations(
   };
 }
 
+interface StandingKey extends RelationName {
+  readonly constraint: string;
+  readonly validated: boolean;
+}
+
 /**
- * Which foreign keys of a snapshot stand on the target NOT VALID although they were valid, as `schema.table name`, and
- * which are not there: rows break them (`entryTasks`). Read from the target, so that a restore that goes on knows it too.
+ * What has become of foreign keys that rows broke when they were made (`entryTasks`): those that rows still break, and those that
+ * are not there. One that nothing breaks any more, since changes have come after it, is validated.
  */
-export async function notValidated(
-  connection: Connection,
-  entries: readonly SchemaEntry[],
-): Promise<{ readonly unvalidated: string[]; readonly missing: string[] }> {
-  const wanted = entries
-    .filter(({ type, sql }) => type === 'FK CONSTRAINT' && !sql.includes('NOT VALID'))
-    .map(({ schema, name }) => `${schema}.${name}`);
-  if (wanted.length === 0) return { unvalidated: [], missing: [] };
-  const found = await connection.query<{ name: string; validated: boolean }>(
-    `SELECT n.nspname || '.' || c.relname || ' ' || k.conname AS "name", k.convalidated AS "validated"
+export async function brokenKeys(connection: Connection, weak: readonly SchemaEntry[]): Promise<BrokenKey[]> {
+  if (weak.length === 0) return [];
+  const found = await connection.query<StandingKey>(
+    `SELECT n.nspname AS "schema", c.relname AS "name", k.conname AS "constraint", k.convalidated AS "validated"
        FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE k.contype = 'f'`,
   );
-  // As pg_restore prints names.
-  const validated = new Map(found.map((key) => [key.name.replaceAll(/[\r\n]/g, ' '), key.validated]));
-  return {
-    unvalidated: wanted.filter((name) => validated.get(name) === false),
-    missing: wanted.filter((name) => !validated.has(name)),
-  };
+  const standing = new Map(found.map((key) => [nameOf(key), key]));
+  const names = weak.map(({ schema, name }) => `${schema}.${name}`);
+  const unvalidated = names.filter((name) => standing.get(name)?.validated === false);
+  const { broken } = await foreignKeyViolations(connection, { tables: [], unvalidated });
+  const isBroken = new Set(broken.map(({ table, constraint }) => `${table} ${constraint}`));
+  for (const name of unvalidated) {
+    const key = standing.get(name);
+    if (key === undefined || isBroken.has(`${displayRelation(key)} ${key.constraint}`)) continue;
+    await connection.execute(
+      `ALTER TABLE ${quoteRelation(key)} VALIDATE CONSTRAINT ${quoteIdentifier(key.constraint)}`,
+    );
+  }
+  const missing = names.filter((name) => !standing.has(name));
+  return [
+    ...broken,
+    ...missing.map((name) => ({
+      table: name.slice(0, name.lastIndexOf(' ')),
+      constraint: name.slice(name.lastIndexOf(' ') + 1),
+    })),
+  ];
+}
+
+/** As pg_restore prints names. */
+function nameOf({ schema, name, constraint }: StandingKey): string {
+  return `${schema}.${name} ${constraint}`.replaceAll(/[\r\n]/g, ' ');
 }

@@ -14,7 +14,7 @@ import {
   setSequences,
   targetSession,
 } from './finish.ts';
-import { foreignKeyViolations, notValidated } from './foreign-keys.ts';
+import { brokenKeys, foreignKeyViolations } from './foreign-keys.ts';
 import { refuseTooLittleSpace } from './check-space.ts';
 import { applyDatabaseStatements } from './apply-database.ts';
 import { loadDump } from './load-dump.ts';
@@ -31,7 +31,7 @@ import { loadInPlace, loadOnce } from './in-place.ts';
 import { isParallel, restoreDump } from './restore-dump.ts';
 import { isInPlace } from './request.ts';
 import type { BrokenKey, Continuation, RestorePhase, RestoreReport, RestoreRequest } from './request.ts';
-import { entryTasks, isKey, partPostData, runInOrder } from './run-entries.ts';
+import { entryTasks, isKey, partPostData, runInOrder, weakItem } from './run-entries.ts';
 import type { PostData, RunOptions } from './run-entries.ts';
 import { rowSources } from './row-sources.ts';
 import type { RowSource } from './row-sources.ts';
@@ -148,13 +148,17 @@ export async function restoreSnapshot(asked: RestoreRequest): Promise<RestoreRep
       checkCounts(connections, plan.tables, request.signal),
     );
   }
-  const brokenKeys = await brokenKeysOf(first, { foreignKeys: post.foreignKeys, loadedAsReplica: existing });
+  const broken = await brokenKeysOf(first, {
+    foreignKeys: post.foreignKeys,
+    loadedAsReplica: existing,
+    progress,
+  });
   const notes = await applyDatabaseStatements(first, plan.database);
   await makeDurable(first);
   await failpoint('restore.durable');
   await RestoreProgress.remove(first);
   await failpoint('restore.progress-removed');
-  const done = { ...plan, brokenKeys, notes: [...plan.notes, ...notes] };
+  const done = { ...plan, brokenKeys: broken, notes: [...plan.notes, ...notes] };
   return {
     ...reportOf(request, done, started),
     ...(progress.outcome !== undefined && { outcome: progress.outcome }),
@@ -269,10 +273,10 @@ async function runDump(
     if (continuation === undefined) await checkCounts(connections, plan.tables, signal);
   }
   // Foreign keys were there while changes were applied by a session that does not mind them.
-  const { broken: brokenKeys } = outcome === undefined ? { broken: [] } : await foreignKeyViolations(first);
+  const { broken } = outcome === undefined ? { broken: [] } : await foreignKeyViolations(first);
   const notes = await applyDatabaseStatements(first, plan.database);
   await RestoreProgress.remove(first);
-  const done = { ...plan, brokenKeys, notes: [...plan.notes, ...notes] };
+  const done = { ...plan, brokenKeys: broken, notes: [...plan.notes, ...notes] };
   return { ...reportOf(request, done, work.started), ...(outcome !== undefined && { outcome }) };
 }
 
@@ -307,24 +311,22 @@ async function restoreInPlace(
   await analyze(connections, plan.tables, signal);
   onEvent({ kind: 'phase', phase: 'check', items: plan.tables.length });
   await checkCounts(connections, plan.tables, signal);
-  const { broken: brokenKeys } = await foreignKeyViolations(first, { tables: plan.tables });
-  return reportOf(request, { ...plan, brokenKeys }, work.started);
+  const { broken } = await foreignKeyViolations(first, { tables: plan.tables });
+  return reportOf(request, { ...plan, brokenKeys: broken }, work.started);
 }
 
 /** Foreign keys that were made are checked, unless rows break them; of tables that were there, none is. */
 async function brokenKeysOf(
   connection: Connection,
-  of: { readonly foreignKeys: readonly SchemaEntry[]; readonly loadedAsReplica: readonly TableEntry[] },
+  of: {
+    readonly foreignKeys: readonly SchemaEntry[];
+    readonly loadedAsReplica: readonly TableEntry[];
+    readonly progress: RestoreProgress;
+  },
 ): Promise<BrokenKey[]> {
-  const { unvalidated, missing } = await notValidated(connection, of.foreignKeys);
-  const { broken } = await foreignKeyViolations(connection, { tables: of.loadedAsReplica, unvalidated });
-  return [
-    ...broken,
-    ...missing.map((name) => ({
-      table: name.slice(0, name.lastIndexOf(' ')),
-      constraint: name.slice(name.lastIndexOf(' ') + 1),
-    })),
-  ];
+  const weak = of.foreignKeys.filter((entry) => of.progress.has(weakItem(entry)));
+  const { broken } = await foreignKeyViolations(connection, { tables: of.loadedAsReplica });
+  return [...broken, ...(await brokenKeys(connection, weak))];
 }
 
 /** Large objects belong to no table: they come back with everything or not at all. */

@@ -84,7 +84,7 @@ async function runTransaction(
   entries: readonly SchemaEntry[],
   options: RunOptions,
 ): Promise<void> {
-  const items = entries.map((entry) => item(entry));
+  const items = entries.flatMap((entry) => [item(entry), ...(isWeak(entry) ? [weakItem(entry)] : [])]);
   await connection.execute('BEGIN');
   for (const entry of entries) {
     await runEntry(connection, entry);
@@ -122,12 +122,23 @@ async function runAgainAfterDeadlock(
  * A foreign key that rows break is made without a check of them, or not at all: it must not keep the rest from coming
  * back. `foreignKeyViolations` tells of it.
  */
-function weakerThan(entry: SchemaEntry, sqlstate: unknown): SchemaEntry | undefined {
+function weakerThan(entry: SchemaEntry, sqlstate: unknown): WeakEntry | undefined {
   if (entry.type !== 'FK CONSTRAINT') return undefined;
-  const isWeak = entry.sql.includes('NOT VALID');
-  if (sqlstate === FOREIGN_KEY_VIOLATION && !isWeak)
-    return { ...entry, sql: entry.sql.replace(/;(\s*)$/, ' NOT VALID;$1') };
-  return sqlstate === WRONG_OBJECT_TYPE && isWeak ? { ...entry, sql: '' } : undefined;
+  const isValid = !entry.sql.includes('NOT VALID');
+  if (sqlstate === FOREIGN_KEY_VIOLATION && isValid)
+    return { ...entry, weakened: true, sql: entry.sql.replace(/;(\s*)$/, ' NOT VALID;$1') };
+  return sqlstate === WRONG_OBJECT_TYPE && !isValid ? { ...entry, weakened: true, sql: '' } : undefined;
+}
+
+type WeakEntry = SchemaEntry & { readonly weakened: true };
+
+function isWeak(entry: SchemaEntry): entry is WeakEntry {
+  return 'weakened' in entry;
+}
+
+/** Recorded beside the entry itself when rows broke a foreign key that was valid on the source. */
+export function weakItem(entry: SchemaEntry): string {
+  return `weak:${entry.dumpId}`;
 }
 
 async function runEntry(connection: Connection, entry: SchemaEntry): Promise<void> {
