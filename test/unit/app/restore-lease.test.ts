@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { withRestoreLease } from '../../../src/app/restore-lease.ts';
+import { withRestoreLeases } from '../../../src/app/restore-lease.ts';
 import { FORMAT_VERSION } from '../../../src/archive/manifest.ts';
 import { encodeDocument } from '../../../src/catalog/documents.ts';
 import { keys } from '../../../src/catalog/keys.ts';
@@ -44,7 +44,7 @@ test('a restore holds a lease: first on all of the source, then on what it reads
   const warnings: string[] = [];
   const options = { source, signal, onWarning: (line: string) => void warnings.push(line) };
   await mark('marked');
-  await withRestoreLease(repository, options, async (needs) => {
+  await withRestoreLeases([repository], options, async (needs) => {
     expect((await leases())[0]?.needs).toBe(undefined);
     await needs(plan);
     expect((await leases())[0]?.needs).toEqual({ snapshot: 's' });
@@ -56,7 +56,7 @@ test('a restore holds a lease: first on all of the source, then on what it reads
 test('what a prune is removing counts as gone', async () => {
   await mark('deleting');
   const options = { source, signal, onWarning: () => undefined };
-  await expect(withRestoreLease(repository, options, (needs) => needs(plan))).rejects.toMatchObject({
+  await expect(withRestoreLeases([repository], options, (needs) => needs(plan))).rejects.toMatchObject({
     code: 'recovery.no_point',
   });
   expect(await leases()).toEqual([]);
@@ -67,6 +67,6 @@ test('a restore that may not write goes on, and says what guards it', async () =
   const refuse = (): Promise<never> => Promise.reject(new Failure('repository.permission', 'AccessDenied'));
   const reading = { ...repository, store: { ...repository.store, replace: refuse } };
   const options = { source, signal, onWarning: (line: string) => void warnings.push(line) };
-  await withRestoreLease(reading, options, (needs) => needs(plan));
+  await withRestoreLeases([reading], options, (needs) => needs(plan));
   expect(warnings).toEqual([expect.stringContaining('AccessDenied')]);
 });
