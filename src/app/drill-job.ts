@@ -216,7 +216,7 @@ function restoreProof({ changes, tables }: PointReport): Proof {
     ? {
         ...proof,
         outcome: 'skipped',
-        detail: `${formatCount(missing)} schema change(s) could not be made as they were`,
+        detail: `${formatCount(missing)} schema changes were not applied, or were inferred from the rows alone`,
       }
     : { ...proof, outcome: 'proved', detail: `each of ${formatCount(applied)} changes found its row` };
 }

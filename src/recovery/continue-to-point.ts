@@ -5,12 +5,15 @@ import { readChanges } from '../catalog/read-changes.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { StreamView } from '../catalog/stream-view.ts';
 import { Failure } from '../model/failure.ts';
+import { displayRelation } from '../model/identifiers.ts';
 import type { RelationName } from '../model/identifiers.ts';
 import { asLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
+import { applies } from '../model/xid.ts';
 import type { ReplayTie } from '../model/xid.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { replay } from '../replay/replay.ts';
+import type { SchemaChangesOptions } from '../replay/schema-changes/schema-changes.ts';
 import type { ReplayReport } from '../replay/request.ts';
 import { advanceSequences } from '../replay/sequences.ts';
 import { openReplaySession } from '../replay/session.ts';
@@ -68,7 +71,13 @@ export async function continueToPoint(
       const isWanted = wantedByOid(options.wanted, base.manifest);
       const tieOf = tiesOf(planned);
       const samples = new SequenceSamples();
-      const changes = new ReplayedSchema({ ...restore, session, tie: base.use.tie, isWanted });
+      const changes = new ReplayedSchema({
+        ...restore,
+        session,
+        tie: base.use.tie,
+        isWanted,
+        isShown: shownBy(planned, tieOf),
+      });
       const report = await replay(session, {
         onMessage: (message, transaction) => {
           if (message.prefix === HEARTBEAT_PREFIX) samples.message(message.content, transaction.xid);
@@ -122,6 +131,25 @@ function tiesOf({ base, replaced }: PlannedReplay): (relation: { readonly oid: n
     replaced.flatMap(({ snapshot, tables }) => tables.map((oid) => [oid, snapshot.use.tie] as const)),
   );
   return ({ oid }) => ties.get(oid) ?? base.use.tie;
+}
+
+/** Undefined where all rows come from one snapshot. */
+function shownBy(
+  { replaced }: PlannedReplay,
+  tieOf: ReturnType<typeof tiesOf>,
+): SchemaChangesOptions['isShown'] {
+  if (replaced.length === 0) return undefined;
+  const named = new Map(
+    replaced.flatMap(({ snapshot, tables }) =>
+      snapshot.manifest.tables
+        .filter(({ oid }) => tables.includes(oid))
+        .map((table) => [displayRelation(table), table] as const),
+    ),
+  );
+  return (table, transaction) => {
+    const known = 'oid' in table ? table : named.get(displayRelation(table));
+    return known !== undefined && !applies(transaction, tieOf(known));
+  };
 }
 
 /** A snapshot's sequences were read behind its `upper`: without a change since then, they are known. */

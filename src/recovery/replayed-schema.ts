@@ -5,7 +5,7 @@ import { applies } from '../model/xid.ts';
 import type { ReplayTie } from '../model/xid.ts';
 import type { DefinitionEvent, ReplayRequest } from '../replay/request.ts';
 import { SchemaChanges } from '../replay/schema-changes/schema-changes.ts';
-import type { NotApplied } from '../replay/schema-changes/schema-changes.ts';
+import type { NotApplied, SchemaChangesOptions } from '../replay/schema-changes/schema-changes.ts';
 import type { ReplaySession } from '../replay/session.ts';
 import type { SourceTransaction } from '../replay/transaction-cursor.ts';
 import type { Continuation } from '../restore/request.ts';
@@ -30,14 +30,20 @@ export class ReplayedSchema {
       readonly session: ReplaySession;
       readonly tie: ReplayTie;
       readonly isWanted: (relation: RelationName & { readonly oid: number }) => boolean;
+      readonly isShown: SchemaChangesOptions['isShown'];
     },
   ) {
-    const { session, tie, isWanted, ...restore } = options;
+    const { session, tie, isWanted, isShown, ...restore } = options;
     this.#session = session;
     this.#tie = tie;
     this.#restore = restore;
     const only = restore.isPart ? isWanted : undefined;
-    this.#changes = new SchemaChanges({ objects: restore.objects, owners: restore.owners, only });
+    this.#changes = new SchemaChanges({
+      objects: restore.objects,
+      owners: restore.owners,
+      only,
+      ...(isShown && { isShown }),
+    });
   }
 
   run(facts: Pick<RunFacts, 'schemaChanges'>): void {

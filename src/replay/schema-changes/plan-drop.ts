@@ -50,6 +50,14 @@ export function droppedPart({ type, names = [] }: DroppedObject): DroppedPart | 
   return { kind, schema, name, part };
 }
 
+/** The table that a column, constraint, trigger, policy or rule belonged to; undefined for anything else. */
+export function tableOf(object: DroppedObject): RelationName | undefined {
+  const part = droppedPart(object);
+  if (part !== undefined) return part;
+  const [schema, name] = object.names ?? [];
+  return object.type in ON_TABLE && schema !== undefined && name !== undefined ? { schema, name } : undefined;
+}
+
 /**
  * Drops what the command named; what went with it goes with it here too. Parts that a table has from a parent are
  * `inherited`: they go with the parent's.

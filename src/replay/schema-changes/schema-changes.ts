@@ -4,11 +4,12 @@ import type { RelationName } from '../../model/identifiers.ts';
 import type { Connection } from '../../postgres/connection.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import type { DefinitionEvent } from '../request.ts';
+import type { SourceTransaction } from '../transaction-cursor.ts';
 import { NOTHING } from './change-plan.ts';
 import type { ChangePlan } from './change-plan.ts';
 import { parseSchemaMessage } from '../../archive/schema-message.ts';
-import type { RelationDescription, SchemaMessage } from '../../archive/schema-message.ts';
-import { droppedPart, planDrop } from './plan-drop.ts';
+import type { DroppedObject, RelationDescription, SchemaMessage } from '../../archive/schema-message.ts';
+import { droppedPart, planDrop, tableOf } from './plan-drop.ts';
 import { planInference } from './plan-inference.ts';
 import { planName } from './plan-relation.ts';
 import { stepsOf } from './steps.ts';
@@ -17,12 +18,20 @@ import type { SourceObject } from './target-catalog.ts';
 import { typesOf } from './types-of.ts';
 import { Work } from './work.ts';
 
-interface SchemaChangesOptions {
+export interface SchemaChangesOptions {
   /** Of the snapshot that was restored. */
   readonly objects: readonly SourceObject[];
   /** Some tables are restored, not all that there is: these, by their OIDs on the source or their names. */
   readonly only: ((relation: RelationName & { readonly oid: number }) => boolean) | undefined;
   readonly owners: boolean;
+  /**
+   * Whether a table's rows come from a later snapshot than all else, which shows this transaction already. It is made there as in
+   * the snapshot that its definition comes from, so what was changed of it in between has come to nothing.
+   */
+  readonly isShown?: (
+    table: { readonly oid: number } | RelationName,
+    transaction: SourceTransaction,
+  ) => boolean;
 }
 
 /** What became of one: nothing is half applied, so one that failed has left no trace but this. */
@@ -63,7 +72,7 @@ export class SchemaChanges {
     this.#roles ??= await rolesOf(connection);
     const work = new Work(connection, event.transaction);
     const called = event.kind === 'drift' ? await this.#drifted(event, catalog, work) : undefined;
-    if (event.kind === 'message') await this.#message(event.content, catalog, work);
+    if (event.kind === 'message') await this.#message(event, catalog, work);
     await failpoint('restore.schema-changed');
     return called;
   }
@@ -87,14 +96,22 @@ export class SchemaChanges {
     };
   }
 
-  async #message(content: Buffer, catalog: TargetCatalog, work: Work): Promise<void> {
-    const message = read(content);
+  async #message(
+    { content, transaction }: Extract<DefinitionEvent, { kind: 'message' }>,
+    catalog: TargetCatalog,
+    work: Work,
+  ): Promise<void> {
+    const message = await this.#withoutShown(read(content), catalog, transaction);
     if (typeof message === 'string') return work.tell('not applied', 'a schema change', message);
     if (message.cut === true)
       return work.tell('not applied', message.tag, 'its description was too long to be recorded');
     switch (message.kind) {
       case 'rewrite':
-        return refuseRewrite(message, catalog, this.#isWanted(message.relation));
+        return refuseRewrite(
+          message,
+          catalog,
+          this.#isWanted(message.relation) && !this.#isShown(message.relation, transaction),
+        );
       case 'drop': {
         const steps = [{ plan: () => dropPlan(message, catalog) }];
         return work.run(nameOf(message), { steps, problems: [] });
@@ -120,6 +137,30 @@ export class SchemaChanges {
     await work.run(nameOf(message), { steps, problems });
     for (const relation of message.relations) await work.describes(relation);
     await this.#tellOwners(message, work);
+  }
+
+  #isShown(relation: { readonly oid: string }, transaction: SourceTransaction): boolean {
+    return this.#options.isShown?.({ oid: Number(relation.oid) }, transaction) === true;
+  }
+
+  async #withoutShown(
+    message: SchemaMessage | string,
+    catalog: TargetCatalog,
+    transaction: SourceTransaction,
+  ): Promise<SchemaMessage | string> {
+    const { isShown } = this.#options;
+    if (isShown === undefined || typeof message === 'string' || message.kind === 'rewrite') return message;
+    if (message.kind === 'ddl')
+      return {
+        ...message,
+        relations: message.relations.filter((relation) => !this.#isShown(relation, transaction)),
+      };
+    const objects: DroppedObject[] = [];
+    for (const object of message.objects) {
+      const table = tableOf(object) ?? (await catalog.tableOfIndex(object));
+      if (table === undefined || !isShown(table, transaction)) objects.push(object);
+    }
+    return { ...message, objects };
   }
 
   async #tellOwners(message: Extract<SchemaMessage, { kind: 'ddl' }>, work: Work): Promise<void> {

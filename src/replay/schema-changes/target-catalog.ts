@@ -3,7 +3,12 @@ import {
   parseRelationDescription,
   parseTypeDescription,
 } from '../../archive/schema-message.ts';
-import type { OtherDescription, RelationDescription, TypeDescription } from '../../archive/schema-message.ts';
+import type {
+  DroppedObject,
+  OtherDescription,
+  RelationDescription,
+  TypeDescription,
+} from '../../archive/schema-message.ts';
 import { quoteIdentifier, quoteRelation } from '../../model/identifiers.ts';
 import type { RelationName } from '../../model/identifiers.ts';
 import type { Connection } from '../../postgres/connection.ts';
@@ -103,6 +108,18 @@ export class TargetCatalog {
       [name],
     );
     return row?.exists === true;
+  }
+
+  /** The table of an index that is about to be dropped, as it is called now. */
+  async tableOfIndex({ type, identity }: DroppedObject): Promise<RelationName | undefined> {
+    if (type !== 'index') return undefined;
+    const [row] = await this.#connection.query<RelationName & object>(
+      `SELECT n.nspname AS "schema", c.relname AS "name" FROM pg_index i
+         JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE i.indexrelid = to_regclass($1)`,
+      [identity],
+    );
+    return row;
   }
 
   async isInherited(part: DroppedPart): Promise<boolean> {
