@@ -26,6 +26,7 @@ export const keys = {
   witness: (source: string, id: string): string => `sources/${source}/witnesses/${id}.json`,
   /** A witness's digests, by the name that its document gives them. */
   witnessObject: (source: string, name: string): string => `sources/${source}/witnesses/${name}`,
+  schedules: (source: string): string => `sources/${source}/jobs/`,
   /** What a schedule has done. */
   jobs: ({ source, schedule }: JobFolder): string => `sources/${source}/jobs/${schedule}/`,
   jobBegun: (at: JobFolder, id: string): string => `${keys.jobs(at)}${id}.begun.json`,

@@ -4,6 +4,7 @@ import type { RecoveryWindow } from '../catalog/recovery-windows.ts';
 import type { Repository } from '../catalog/repository.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { checkPlan } from './check-plan.ts';
+import { failedAttempt } from './failed-attempt.ts';
 import { findLeftovers } from './leftovers.ts';
 import type { Leftover } from './leftovers.ts';
 import { planRetention } from './plan.ts';
@@ -51,7 +52,8 @@ export async function preparePrune(repository: Repository, options: PrepareOptio
   const mark = await readPruneMark(repository.store, source, { signal });
   const halfGone = mark?.document.state === 'deleting' ? mark.document.snapshots : [];
   const read = await readFacts(repository, { ...options, changes: rules.changes, halfGone });
-  const plan = planRetention({ ...read.facts, failedAttempt: options.failedAttempt }, rules);
+  const failed = options.failedAttempt ?? (await failedAttempt(repository, read.facts.snapshots, options));
+  const plan = planRetention({ ...read.facts, failedAttempt: failed }, rules);
   const snapshots = plan.snapshots
     .filter(({ keep }) => !keep)
     .map(({ id }) => snapshotRemoval(source, id, read));

@@ -3,6 +3,7 @@ import { FORMAT_VERSION } from '../../../src/archive/manifest.ts';
 import type { LeaseDocument } from '../../../src/archive/retention-documents.ts';
 import { encodeDocument } from '../../../src/catalog/documents.ts';
 import { newId } from '../../../src/catalog/ids.ts';
+import { publishJobBegun, publishJobEnded } from '../../../src/catalog/jobs.ts';
 import { keys } from '../../../src/catalog/keys.ts';
 import { Held, readPruneMark } from '../../../src/catalog/leases.ts';
 import type { Repository } from '../../../src/catalog/repository.ts';
@@ -230,6 +231,45 @@ test('P8: never after a failed backup', async () => {
   );
   await expect(run()).rejects.toMatchObject({ code: 'prune.refused' });
   expect(await keysOf('leases/')).toEqual([]);
+});
+
+test('P8: a scheduled snapshot that failed, and left nothing, counts until a later one is there', async () => {
+  const job = {
+    formatVersion: FORMAT_VERSION,
+    id: newId(new Date()),
+    source,
+  } as const;
+  const startedAt = hourTime(39);
+  const begun = {
+    ...job,
+    schedule: 'daily',
+    job: 'snapshot',
+    reason: 'scheduled',
+    attempt: 1,
+    dueAt: startedAt,
+    startedAt,
+  } as const;
+  await publishJobBegun(repository, { ...begun, kind: 'tidemark-job-begun' }, { signal });
+  await expect(run()).rejects.toMatchObject({
+    code: 'prune.refused',
+    message: expect.stringContaining('has not ended'),
+  });
+  const ended = {
+    ...job,
+    kind: 'tidemark-job-ended',
+    outcome: 'failed',
+    endedAt: startedAt,
+    code: 'source.lost',
+  } as const;
+  await publishJobEnded(repository, { source, schedule: 'daily' }, ended, { signal });
+  await expect(run()).rejects.toMatchObject({
+    code: 'prune.refused',
+    message: expect.stringContaining('source.lost'),
+  });
+  await hourlySnapshot(repository, 40, {
+    manifest: { tie: { kind: 'none', snapshot: '9:9:', upper: '0/1' } },
+  });
+  expect((await run()).removed.snapshots).toHaveLength(2);
 });
 
 test('what a lock of the store keeps is told, and not hidden by a delete', async () => {
