@@ -1,6 +1,6 @@
 // `npm run bench`: side by side with the stock tools in one run, as ratios with min, median and max. Never asserted.
 import { createReadStream } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -23,6 +23,9 @@ import { faultProxy } from '../support/fault-proxy.ts';
 import { startS3 } from '../support/s3.ts';
 import type { TestS3 } from '../support/s3.ts';
 import { start } from '../support/tidemark.ts';
+import { measure, print, report, sizeOf, watchProcess } from './measure.ts';
+import type { Measured } from './measure.ts';
+import { replays } from './replay.ts';
 
 const { values } = parseArgs({
   options: {
@@ -30,28 +33,26 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     jobs: { type: 'string', default: '2' },
     major: { type: 'string', default: '17' },
-    /** dump, table, restore, s3, part, memory: some of them, with commas between. */
-    only: { type: 'string', default: 'dump,table,restore,s3,part' },
+    /** dump, table, restore, s3, part, memory, replay: some of them, with commas between. */
+    only: { type: 'string', default: 'dump,table,restore,s3,part,replay' },
   },
 });
 const { jobs } = values;
 const rounds = Number(values.rounds);
 const major = Number(values.major) as 17;
-const server = await testServer(major, {
+const SETTINGS = {
   shared_buffers: '512MB',
   max_wal_size: '8GB',
   maintenance_work_mem: '256MB',
   // It would wake up in the middle of some runs and not of others.
   autovacuum: 'off',
-});
+};
+const server = await testServer(major, SETTINGS);
 const folder = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
 const stock = chooseTools(await tools(), major);
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 try {
-  print(
-    `loading the sample at scale ${values.scale} into PostgreSQL ${major}, ${jobs} connections, ${rounds} rounds`,
-  );
+  print(`scale ${values.scale}, PostgreSQL ${major}, ${jobs} connections, ${rounds} rounds`);
   const wanted = new Set(values.only.split(','));
   const needs = (...parts: readonly string[]): boolean => parts.some((part) => wanted.has(part));
   const source = needs('dump', 'restore', 's3') ? await loadSample() : '';
@@ -65,6 +66,10 @@ try {
     if (needs('part')) await oneOfHundred(s3);
   }
   if (needs('memory')) await memory(big);
+  if (needs('replay')) {
+    await using target = await testServer(major, SETTINGS);
+    await replays({ source: server, target, folder, rounds }, Number(values.scale));
+  }
 } finally {
   await server[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
@@ -92,17 +97,20 @@ async function intoBucket(source: string, s3: TestS3): Promise<void> {
   report(
     'into S3',
     'tidemark',
-    await measure({
-      tidemark: () => snapshotInto(source, s3),
-      'pg_dump -Fd zstd:1, then its upload': async () => {
-        const started = performance.now();
-        const { bytes } = await dump(source, ['--compress=zstd:1'], 'for-upload.dump');
-        await upload(join(folder, 'for-upload.dump'), s3);
-        const milliseconds = performance.now() - started;
-        await rm(join(folder, 'for-upload.dump'), { recursive: true });
-        return { milliseconds, ...(bytes !== undefined && { bytes }) };
+    await measure(
+      {
+        tidemark: () => snapshotInto(source, s3),
+        'pg_dump -Fd zstd:1, then its upload': async () => {
+          const started = performance.now();
+          const { bytes } = await dump(source, ['--compress=zstd:1'], 'for-upload.dump');
+          await upload(join(folder, 'for-upload.dump'), s3);
+          const milliseconds = performance.now() - started;
+          await rm(join(folder, 'for-upload.dump'), { recursive: true });
+          return { milliseconds, ...(bytes !== undefined && { bytes }) };
+        },
       },
-    }),
+      rounds,
+    ),
   );
 }
 
@@ -192,17 +200,20 @@ async function dumps(source: string): Promise<void> {
     'pg_dump -Fd zstd:1': () => dump(source, ['--compress=zstd:1']),
     'floor: COPY TO /dev/null in the server': () => floor(source),
   };
-  report('dump', 'tidemark', await measure(runs));
+  report('dump', 'tidemark', await measure(runs, rounds));
 }
 
 async function oneTable(big: string): Promise<void> {
   report(
     'one big table',
     'tidemark',
-    await measure({
-      tidemark: () => snapshot(big, 'big'),
-      'pg_dump -Fd zstd:1': () => dump(big, ['--compress=zstd:1']),
-    }),
+    await measure(
+      {
+        tidemark: () => snapshot(big, 'big'),
+        'pg_dump -Fd zstd:1': () => dump(big, ['--compress=zstd:1']),
+      },
+      rounds,
+    ),
   );
 }
 
@@ -212,27 +223,30 @@ async function restores(source: string): Promise<void> {
   report(
     'restore',
     'tidemark',
-    await measure({
-      tidemark: async () => {
-        const target = absentDatabase(server);
-        const result = await tidemark([
-          'restore',
-          '--url',
-          source,
-          '--repository',
-          join(folder, 'for-restore'),
-          '--target',
-          target,
-          '--create',
-          '--jobs',
-          jobs,
-        ]);
-        await drop(target);
-        return result;
+    await measure(
+      {
+        tidemark: async () => {
+          const target = absentDatabase(server);
+          const result = await tidemark([
+            'restore',
+            '--url',
+            source,
+            '--repository',
+            join(folder, 'for-restore'),
+            '--target',
+            target,
+            '--create',
+            '--jobs',
+            jobs,
+          ]);
+          await drop(target);
+          return result;
+        },
+        [`pg_restore -j ${jobs}`]: () => stockRestore({ analyze: false }),
+        [`pg_restore -j ${jobs}, then ANALYZE`]: () => stockRestore({ analyze: true }),
       },
-      [`pg_restore -j ${jobs}`]: () => stockRestore({ analyze: false }),
-      [`pg_restore -j ${jobs}, then ANALYZE`]: () => stockRestore({ analyze: true }),
-    }),
+      rounds,
+    ),
   );
 }
 
@@ -248,45 +262,6 @@ async function stockRestore(options: { readonly analyze: boolean }): Promise<Mea
   const milliseconds = performance.now() - started;
   await drop(target);
   return { milliseconds };
-}
-
-interface Measured {
-  readonly milliseconds: number;
-  readonly bytes?: number;
-  readonly peakRss?: number;
-}
-
-/** Rounds in turn, so that the machine's mood falls on all alike. */
-async function measure(runs: Record<string, () => Promise<Measured>>): Promise<Map<string, Measured[]>> {
-  const results = new Map<string, Measured[]>(Object.keys(runs).map((name) => [name, []]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [name, run] of Object.entries(runs)) results.get(name)?.push(await run());
-  }
-  return results;
-}
-
-function report(title: string, base: string, results: ReadonlyMap<string, readonly Measured[]>): void {
-  const median = (numbers: readonly number[]): number => {
-    const sorted = [...numbers].sort((a, b) => a - b);
-    const middle = (sorted.length - 1) / 2;
-    return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2;
-  };
-  const times = (name: string): number[] => (results.get(name) ?? []).map((one) => one.milliseconds);
-  const own = median(times(base));
-  print(
-    `\n| ${title} | min | median | max | ${base} ÷ this | stored MB | peak RSS MB |\n| --- | --- | --- | --- | --- | --- | --- |`,
-  );
-  for (const [name, measured] of results) {
-    const all = times(name);
-    const cell = (value: number | undefined): string => (value === undefined ? '' : (value / 1e6).toFixed(0));
-    const seconds = [Math.min(...all), median(all), Math.max(...all)].map(
-      (ms) => `${(ms / 1000).toFixed(1)} s`,
-    );
-    const rss = Math.max(...measured.map((one) => one.peakRss ?? 0));
-    print(
-      `| ${name} | ${seconds.join(' | ')} | ${(own / median(all)).toFixed(2)} | ${cell(measured[0]?.bytes)} | ${rss === 0 ? '' : cell(rss)} |`,
-    );
-  }
 }
 
 async function snapshot(
@@ -315,20 +290,11 @@ async function snapshot(
 async function tidemark(args: readonly string[], env: Record<string, string> = {}): Promise<Measured> {
   const started = performance.now();
   const child = start([...args, '--json'], { env });
-  let peakRss = 0;
-  const timer = setInterval(
-    () => void readPeak(child.pid).then((rss) => (peakRss = Math.max(peakRss, rss))),
-    100,
-  );
+  const watched = watchProcess(child.pid);
   const { exitCode, stderr } = await child;
-  clearInterval(timer);
+  const used = watched.end();
   if (exitCode !== 0) throw new Error(stderr);
-  return { milliseconds: performance.now() - started, peakRss };
-}
-
-async function readPeak(pid: number | undefined): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return 1024 * Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0);
+  return { milliseconds: performance.now() - started, ...used };
 }
 
 async function dump(source: string, args: readonly string[], keepAs?: string): Promise<Measured> {
@@ -366,14 +332,4 @@ async function drop(url: string): Promise<void> {
 
 function environment(url: string): Record<string, string> {
   return libpqEnvironment(parseConnectionUrl(url, {}), { job: 'bench' });
-}
-
-async function sizeOf(path: string): Promise<number> {
-  const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  const sizes = await Promise.all(
-    entries
-      .filter((entry) => entry.isFile())
-      .map(async (entry) => (await stat(join(entry.parentPath, entry.name))).size),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
 }
