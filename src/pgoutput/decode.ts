@@ -1,7 +1,7 @@
 import { asLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { MessageReader } from './message-reader.ts';
-import type { MessageOrigin } from './message-reader.ts';
+import type { MessageOrigin, MessagePlace } from './message-reader.ts';
 import { TAG, TUPLE } from './peek.ts';
 import { readTuple } from './tuple.ts';
 import type { Tuple } from './tuple.ts';
@@ -62,12 +62,12 @@ export type Message =
     };
 
 /**
- * Decodes one whole message and believes nothing: an unknown type, a wrong length, a flag that no version sends or
+ * Decodes one whole message (all of `bytes`, or what stands at `place` there) and believes nothing: an unknown type, a wrong length, a flag that no version sends or
  * bytes behind the end are `source.protocol`, or `integrity.format` when it was read from storage. Values are not
  * converted. Field by field: manual, "Logical Replication Message Formats"; Postgres: proto.c.
  */
-export function decodeMessage(bytes: Buffer, origin: MessageOrigin): Message {
-  const reader = new MessageReader(bytes, origin);
+export function decodeMessage(bytes: Buffer, origin: MessageOrigin, place?: MessagePlace): Message {
+  const reader = new MessageReader(bytes, origin, place);
   const message = readBody(reader, reader.byte());
   reader.end();
   return message;

@@ -14,15 +14,27 @@ function tagText(tag: number): string {
   return tag > 0x20 && tag < 0x7f ? String.fromCodePoint(tag) : `0x${tag.toString(16)}`;
 }
 
+/** Where a message stands among others' bytes. */
+export interface MessagePlace {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Takes fields off one message, front to back. Every length is checked; what is handed out are views. */
 export class MessageReader {
+  /** The message's, or of more than it: positions are of these. */
   readonly bytes: Buffer;
   readonly #origin: MessageOrigin;
-  #at = 0;
+  readonly #start: number;
+  readonly #end: number;
+  #at: number;
 
-  constructor(bytes: Buffer, origin: MessageOrigin) {
+  constructor(bytes: Buffer, origin: MessageOrigin, place?: MessagePlace) {
     this.bytes = bytes;
     this.#origin = origin;
+    this.#start = place?.start ?? 0;
+    this.#end = place?.end ?? bytes.length;
+    this.#at = this.#start;
   }
 
   get at(): number {
@@ -79,23 +91,23 @@ export class MessageReader {
   /** NUL-terminated; in the encoding of the connection, which is UTF-8. */
   text(): string {
     const end = this.bytes.indexOf(0, this.#at);
-    if (end === -1) throw this.wrong('has text without an end');
+    if (end === -1 || end >= this.#end) throw this.wrong('has text without an end');
     const text = this.bytes.toString('utf8', this.#at, end);
     this.#at = end + 1;
     return text;
   }
 
   end(): void {
-    if (this.#at !== this.bytes.length) throw this.wrong('goes on behind its end');
+    if (this.#at !== this.#end) throw this.wrong('goes on behind its end');
   }
 
   wrong(what: string): Failure {
-    return wrongMessage(this.#origin, what, this.bytes[0]);
+    return wrongMessage(this.#origin, what, this.bytes[this.#start]);
   }
 
   #take(length: number): number {
     const start = this.#at;
-    if (length > this.bytes.length - start) throw this.wrong('ends early');
+    if (length > this.#end - start) throw this.wrong('ends early');
     this.#at = start + length;
     return start;
   }

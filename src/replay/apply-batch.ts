@@ -1,11 +1,7 @@
 import type { Connection } from '../postgres/connection.ts';
 import { applyRun, isCollision } from './apply-run.ts';
-import type { RowChange } from './row-change.ts';
 import { TableRuns } from './table-runs.ts';
-import type { Run, TableBatch } from './table-runs.ts';
-
-/** What gives up a unique value goes before what may take it. */
-const PLACE: Readonly<Record<RowChange['kind'], number>> = { delete: 0, update: 1, insert: 2 };
+import type { TableBatch } from './table-runs.ts';
 
 /**
  * Makes a table's changes in the open transaction. Out of the source's order they end alike, but may collide on the
@@ -14,18 +10,16 @@ const PLACE: Readonly<Record<RowChange['kind'], number>> = { delete: 0, update: 
  */
 export async function applyBatch(
   connection: Connection,
-  { table, runs, inOrder }: TableBatch,
+  { table, runs, isReordered, inOrder }: TableBatch,
   encoding: string,
 ): Promise<boolean> {
-  const isBold = runs.length > 1 && table.mayCollide;
-  if (!isBold) {
+  if (!isReordered || !table.mayCollide) {
     for (const run of runs) await applyRun(connection, run, { encoding, mayFail: false });
     return false;
   }
   await connection.execute('SAVEPOINT batch');
   try {
-    for (const run of [...runs].sort((a, b) => placeOf(a) - placeOf(b)))
-      await applyRun(connection, run, { encoding, mayFail: true });
+    for (const run of runs) await applyRun(connection, run, { encoding, mayFail: true });
     await connection.execute('RELEASE SAVEPOINT batch');
     return false;
   } catch (error) {
@@ -43,8 +37,4 @@ export async function applyBatch(
   }
   await apply();
   return true;
-}
-
-function placeOf(run: Run): number {
-  return PLACE[run.changes[0]?.kind ?? 'insert'];
 }

@@ -38,7 +38,7 @@ function firstBytes(rows: readonly Tuple[]): number {
 /** Two bytes for each one, a mark behind each column; a null is `\N`. */
 function mostBytes(row: Tuple): number {
   let most = 1;
-  for (let column = 0; column < row.columns; column += 1) most += 3 + 2 * (row.value(column)?.length ?? 0);
+  for (let column = 0; column < row.columns; column += 1) most += 3 + 2 * Math.max(0, row.length(column));
   return most;
 }
 
@@ -46,20 +46,28 @@ function writeRow(row: Tuple, into: Buffer, start: number): number {
   let at = start;
   for (let column = 0; column < row.columns; column += 1) {
     if (column > 0) into[at++] = TAB;
-    const value = row.value(column);
-    if (value === undefined) {
+    const length = row.length(column);
+    if (length === -1) {
       into[at++] = BACKSLASH;
       into[at++] = 0x4e;
-    } else at = writeValue(value, into, at);
+    } else {
+      const value = row.place(column);
+      at = writeValue(value.bytes, { start: value.at, end: value.at + length }, into, at);
+    }
   }
   into[at++] = NEWLINE;
   return at;
 }
 
-function writeValue(value: Buffer, into: Buffer, start: number): number {
+function writeValue(
+  from: Buffer,
+  value: { readonly start: number; readonly end: number },
+  into: Buffer,
+  start: number,
+): number {
   let at = start;
-  for (let index = 0; index < value.length; index += 1) {
-    const byte = value[index] ?? 0;
+  for (let index = value.start; index < value.end; index += 1) {
+    const byte = from[index] ?? 0;
     const letter = escaped(byte);
     if (letter !== 0) into[at++] = BACKSLASH;
     into[at++] = letter === 0 ? byte : letter;

@@ -40,13 +40,12 @@ export class PendingChanges {
     return taken;
   }
 
-  /** From now on, the changes of a table are made in the source's order: they collided in another. None of it waits. */
+  /** Once those that wait are taken, the changes of a table are made in the source's order: they collided in another. */
   keepOrder(table: TargetTable): void {
     this.#inOrder.add(table.quoted);
-    this.#tables.delete(table.quoted);
   }
 
-  /** To be called when the transaction that holds the changes so far has ended. */
+  /** To be called where the transaction ends that holds the changes so far. */
   reset(): void {
     this.#count = 0;
     this.#bytes = 0;

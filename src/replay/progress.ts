@@ -48,14 +48,19 @@ export class ReplayProgress implements AsyncDisposable {
     return new ReplayProgress(connection, id, { commitLsn, whole, ...counts });
   }
 
-  /** As committed. */
+  /** As committed, once what `move` gave is done. */
   get position(): ReplayPosition {
     return this.#position;
   }
 
-  /** Moves the record within the open transaction and commits that. */
-  async commit(position: ReplayPosition): Promise<void> {
+  /** What moves the record within the open transaction and commits that; each is to be done, in order. */
+  move(position: ReplayPosition): () => Promise<void> {
     const before = this.#position;
+    this.#position = position;
+    return () => this.#commit(before, position);
+  }
+
+  async #commit(before: ReplayPosition, position: ReplayPosition): Promise<void> {
     const moved = await this.#connection.change(
       `UPDATE tidemark_restore.replay SET commit_lsn = $2::pg_lsn, changes = $3::bigint, whole = $4::bool, applied = $8::bigint, updated_at = now()
         WHERE id = $1 AND commit_lsn = $5::pg_lsn AND changes = $6::bigint AND whole = $7::bool`,
@@ -76,7 +81,6 @@ export class ReplayProgress implements AsyncDisposable {
       });
     }
     await this.#connection.commit();
-    this.#position = position;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,6 +7,7 @@ import { applies } from '../model/xid.ts';
 import { decodeMessage } from '../pgoutput/decode.ts';
 import { BoundTables } from './bound-tables.ts';
 import type { Bound } from './bound-tables.ts';
+import { KeptRows } from './kept-rows.ts';
 import { ReplayProgress } from './progress.ts';
 import type { DefinitionEvent, ReplayLimits, ReplayReport, ReplayRequest } from './request.ts';
 import { rowChange } from './row-change.ts';
@@ -46,6 +47,7 @@ class Replay {
   readonly #cursor = new TransactionCursor();
   readonly #tables: BoundTables;
   readonly #writer: TargetWriter;
+  readonly #kept = new KeptRows();
   /** Rows, truncates and messages of the open transaction so far, and how many of them an earlier run has done. */
   #place = 0;
   #done = 0;
@@ -78,6 +80,7 @@ class Replay {
     if (this.#firstNotApplied === undefined) this.#cursor.end();
     this.#assertMet();
     await this.#commit({ whole: true });
+    await this.#writer.settled();
     return {
       lastApplied: this.#lastApplied,
       lastChanged: this.#lastChanged,
@@ -158,8 +161,8 @@ class Replay {
   }
 
   #add(message: Buffer, table: TargetTable): Promise<void> | undefined {
-    // A copy: the member that it is a view of goes, while the row may wait for others.
-    const change = rowChange(decodeMessage(Buffer.from(message), 'storage'), table);
+    const { bytes, place } = this.#kept.keep(message);
+    const change = rowChange(decodeMessage(bytes, 'storage', place), table);
     if (change === undefined) throw new Error('no change of a row');
     this.#changes += 1;
     const waiting = this.#writer.add(change, table, message.length);
@@ -175,6 +178,7 @@ class Replay {
 
   async #look(bound: Bound): Promise<TargetTable> {
     const { relation } = bound.inForce;
+    await this.#writer.settled();
     let findings = await this.#tables.look(bound);
     if (findings.length > 0 && this.#request.definitions !== undefined) {
       const called = await this.#definitions({
@@ -200,6 +204,7 @@ class Replay {
     if (before !== undefined) {
       // Without what the event came with.
       await this.#commit({ whole: false, changes: this.#place - 1 });
+      await this.#writer.settled();
       await before();
     }
     await this.#writer.barrier();
@@ -269,14 +274,17 @@ class Replay {
     if (transaction === undefined) return;
     const { position } = this.#progress;
     if (transaction.commitLsn < position.commitLsn) return;
-    await this.#writer.commit({
-      commitLsn: transaction.commitLsn,
-      changes,
-      whole,
-      applied: position.applied + this.#changes - this.#reported,
-    });
-    this.#request.onProgress?.({ transaction, changes: this.#changes - this.#reported });
+    const made = this.#changes - this.#reported;
     this.#reported = this.#changes;
+    await this.#writer.commit(
+      {
+        commitLsn: transaction.commitLsn,
+        changes,
+        whole,
+        applied: position.applied + made,
+      },
+      () => this.#request.onProgress?.({ transaction, changes: made }),
+    );
   }
 
   /** A snapshot holds a prefix of history only from `upper` on (REPLICATION C3), and the input must reach the target. */

@@ -36,7 +36,12 @@ export function rowChange(message: Message, table: TargetTable): RowChange | und
   const { row } = message;
   const old = message.old?.tuple ?? row;
   const sets = columnsToSet(table, old, row);
-  return { kind: 'update', old, row, sets, shape: `update ${sets.join()}` };
+  return { kind: 'update', old, row, sets, shape: updateShape(sets) };
+}
+
+/** Updates of the same columns make one statement. */
+export function updateShape(sets: readonly number[]): string {
+  return `update ${sets.join()}`;
 }
 
 function assertFits(tuple: Tuple, table: TargetTable, options: { readonly mayLack: boolean }): void {
@@ -53,7 +58,7 @@ function assertFits(tuple: Tuple, table: TargetTable, options: { readonly mayLac
   }
 }
 
-/** Values that decide whether two changes are of one row, as text of one-byte characters; '' where nothing finds rows. */
+/** Values that decide whether two changes are of one row, as text of one-byte characters; two where the key changes. */
 export function rowKeys(change: RowChange, table: TargetTable): readonly string[] {
   const { old, row, kind } = change;
   const before = old === undefined ? undefined : keyText(old, table, old);
@@ -64,11 +69,10 @@ export function rowKeys(change: RowChange, table: TargetTable): readonly string[
 
 /** All that was sent, but for the key where it stays: then the statement needs no word of it. */
 function columnsToSet(table: TargetTable, old: Tuple, row: Tuple): readonly number[] {
-  const isKey = (column: number): boolean => table.key?.some((part) => part.column === column) === true;
   const sets: number[] = [];
   for (let column = 0; column < row.columns; column += 1) {
     if (row.kind(column) === 'u') continue;
-    if (isKey(column) && sameValue(old, row, column)) continue;
+    if (table.columns[column]?.isKey === true && sameValue(old, row, column)) continue;
     sets.push(column);
   }
   return sets;
@@ -82,10 +86,17 @@ function sameValue(old: Tuple, row: Tuple, column: number): boolean {
 
 /** An unchanged value that was not sent is the old row's. */
 function keyText(tuple: Tuple, table: TargetTable, fallback: Tuple | undefined): string {
-  const valueAt = (column: number): string => {
-    const value = tuple.kind(column) === 'u' ? fallback?.value(column) : tuple.value(column);
-    return value === undefined ? 'n' : `${value.length}:${value.toString('latin1')}`;
-  };
-  if (table.key !== undefined) return table.key.map((part) => valueAt(part.column)).join('');
-  return Array.from({ length: tuple.columns }, (_, column) => valueAt(column)).join('');
+  let text = '';
+  const columns = table.key?.length ?? tuple.columns;
+  for (let part = 0; part < columns; part += 1) {
+    const column = table.key?.[part]?.column ?? part;
+    const from = tuple.kind(column) === 'u' ? (fallback ?? tuple) : tuple;
+    const length = from.length(column);
+    if (length === -1) text += 'n';
+    else {
+      const { bytes, at } = from.place(column);
+      text += `${length}:${bytes.toString('latin1', at, at + length)}`;
+    }
+  }
+  return text;
 }

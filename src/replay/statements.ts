@@ -110,7 +110,7 @@ class Parameters {
 
   /** The name by which the statement speaks of these values. */
   add(tuples: readonly (Tuple | undefined)[], column: number): string {
-    this.values.push(textArray(tuples.map((tuple) => tuple?.value(column))));
+    this.values.push(textArray(tuples, column));
     return `u.c${this.values.length - 1}`;
   }
 

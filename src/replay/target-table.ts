@@ -10,6 +10,8 @@ interface ReplayColumn {
   readonly quoted: string;
   /** Turns a text expression into the column's type by the type's own input function. */
   readonly cast: (text: string) => string;
+  /** One of those that find a row. */
+  readonly isKey: boolean;
   /** GENERATED ALWAYS AS IDENTITY: an UPDATE may not even set it to what it is. */
   readonly isIdentityAlways: boolean;
   /** In a unique index or exclusion constraint: setting many rows at once may collide on the way. */
@@ -131,6 +133,7 @@ export function targetTable({ relation }: RelationInForce, catalog: CatalogFacts
     isPartitioned: catalog.table?.kind === 'p',
     columns: relation.columns.map(({ name }) => ({
       quoted: quoteIdentifier(name),
+      isKey: index?.columns.includes(name) === true,
       cast: (text) => `${text}::${facts.get(name)?.castFrom}::${facts.get(name)?.type}`,
       isIdentityAlways: facts.get(name)?.isIdentityAlways === true,
       isUnique: isUnique(name),

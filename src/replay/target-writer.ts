@@ -8,9 +8,13 @@ import type { ReplaySession } from './session.ts';
 import type { TableBatch } from './table-runs.ts';
 import type { TargetTable } from './target-table.ts';
 
+/** Between two looks at what the server has answered meanwhile. */
+const CHANGES_A_TURN = 256;
+
 /**
  * Writes to the target in transactions of its own: several of the source's in one, or a large one in several. Each
- * moves the progress in the same transaction, so there is no moment at which the two disagree.
+ * moves the progress in the same transaction, so there is no moment at which the two disagree. While one transaction is
+ * under way, the changes of the next are gathered. What fails there fails the next call that waits for it.
  */
 export class TargetWriter {
   readonly #session: ReplaySession;
@@ -18,6 +22,10 @@ export class TargetWriter {
   readonly #limits: ReplayLimits;
   readonly #signal: AbortSignal;
   readonly #pending = new PendingChanges();
+  /** All that was called for so far, one after the other: nothing else may use the connection before it has ended. */
+  #work: Promise<void> = Promise.resolve();
+  #underWay = 0;
+  #sinceTurn = 0;
   #isOpen = false;
 
   constructor(
@@ -41,13 +49,20 @@ export class TargetWriter {
   /** Undefined when there is nothing to wait for, as for nearly all: a promise for each row would cost more than the row. */
   add(change: RowChange, table: TargetTable, bytes: number): Promise<void> | undefined {
     const first = this.#pending.add(change, table, bytes);
-    return first === undefined ? undefined : this.#after([first], change, { table, bytes });
+    if (first !== undefined) {
+      this.#then(() => this.#apply([first]));
+      if (this.#pending.add(change, table, bytes) !== undefined)
+        throw new Error('a change fits no empty run');
+    }
+    if (this.#underWay === 0 || (this.#sinceTurn += 1) < CHANGES_A_TURN) return undefined;
+    this.#sinceTurn = 0;
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Applies all that waits, in the open transaction, for something that must come behind it. */
   async barrier(): Promise<void> {
-    await this.#apply(this.#pending.take());
-    await this.#begin();
+    this.#applyPending();
+    await this.settled();
   }
 
   async execute(statement: string): Promise<void> {
@@ -55,29 +70,45 @@ export class TargetWriter {
     await this.#session.connection.execute(statement);
   }
 
-  /** Applies all that waits and commits it with the progress. */
-  async commit(position: ReplayPosition): Promise<void> {
+  /** Applies all that waits and commits it with the progress. Does not wait for that, but for the commit before. */
+  async commit(position: ReplayPosition, onCommitted: () => void): Promise<void> {
+    await this.settled();
     throwIfAborted(this.#signal);
-    await this.barrier();
-    await this.#progress.commit(position);
-    this.#isOpen = false;
+    this.#applyPending();
     this.#pending.reset();
+    const commit = this.#progress.move(position);
+    this.#then(async () => {
+      await commit();
+      this.#isOpen = false;
+      onCommitted();
+    });
+  }
+
+  /** Waits for all that is under way. */
+  async settled(): Promise<void> {
+    await this.#work;
   }
 
   async rollback(): Promise<void> {
+    await this.#work.catch(() => undefined);
     if (!this.#isOpen) return;
     this.#isOpen = false;
     await this.#session.connection.execute('ROLLBACK').catch(() => undefined);
   }
 
-  async #after(
-    batches: readonly TableBatch[],
-    change: RowChange,
-    of: { readonly table: TargetTable; readonly bytes: number },
-  ): Promise<void> {
-    await this.#apply(batches);
-    const more = this.#pending.add(change, of.table, of.bytes);
-    if (more !== undefined) throw new Error('a change fits no empty run');
+  #applyPending(): void {
+    const batches = this.#pending.take();
+    this.#then(async () => {
+      await this.#apply(batches);
+      await this.#begin();
+    });
+  }
+
+  #then(work: () => Promise<void>): void {
+    this.#underWay += 1;
+    this.#work = this.#work.then(work).finally(() => (this.#underWay -= 1));
+    // Whoever waits next is told.
+    this.#work.catch(() => undefined);
   }
 
   async #apply(batches: readonly TableBatch[]): Promise<void> {

@@ -7,10 +7,11 @@ import {
   createSlot,
   position,
   replayInto,
+  runOrRollBack,
   takeStream,
   work,
 } from '../support/replay.ts';
-import { SCHEMA, randomness } from '../support/workload.ts';
+import { SCHEMA, randomness, transaction } from '../support/workload.ts';
 
 const DATA = [
   '--data-only',
@@ -86,4 +87,28 @@ test('P5: at each commit of a short run, the target is what the source was', asy
     });
     expect(await rowsOf(target, 16)).toBe(rows);
   }
+});
+
+test('net effect: changes folded in one go, and made one by one, end alike, and as the source', async () => {
+  await using server = await testServer(17);
+  const { url, start } = await source(server);
+  const [folded, single] = [await newDatabase(server), await newDatabase(server)];
+  for (const target of [folded, single]) await copyDatabase(url, target, { serverMajor: 17 });
+  const random = randomness(11);
+  await using connection = await session(url);
+  for (let count = 0; count < 250; count += 1) {
+    const statements = transaction(random);
+    // Thousands of rows at once change one another little, and take long one by one.
+    if (statements.every((statement) => !statement.includes('bulk')))
+      await runOrRollBack(connection, statements);
+  }
+  const stream = await takeStream(url, start);
+  const tie = { kind: 'position', lsn: start } as const;
+  await replayInto(folded, stream, { tie });
+  // A transaction for each change: none passes another, none is folded.
+  const report = await replayInto(single, stream, { tie, limits: { changes: 1 } });
+  expect(report.changes).toBeGreaterThan(300);
+  const wanted = await rowsOf(url, 17);
+  expect(await rowsOf(folded, 17)).toBe(wanted);
+  expect(await rowsOf(single, 17)).toBe(wanted);
 });
