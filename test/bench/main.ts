@@ -25,6 +25,8 @@ import type { TestS3 } from '../support/s3.ts';
 import { start } from '../support/tidemark.ts';
 import { measure, print, report, sizeOf, watchProcess } from './measure.ts';
 import type { Measured } from './measure.ts';
+import { captures } from './capture.ts';
+import { plans } from './plan.ts';
 import { replays } from './replay.ts';
 
 const { values } = parseArgs({
@@ -32,9 +34,11 @@ const { values } = parseArgs({
     scale: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '3' },
     jobs: { type: 'string', default: '2' },
+    /** GB of the one large transaction that capture goes through, at scale 1. */
+    large: { type: 'string', default: '1' },
     major: { type: 'string', default: '17' },
-    /** dump, table, restore, s3, part, memory, replay: some of them, with commas between. */
-    only: { type: 'string', default: 'dump,table,restore,s3,part,replay' },
+    /** dump, table, restore, s3, part, memory, capture, replay, plan: some of them, with commas between. */
+    only: { type: 'string', default: 'dump,table,restore,s3,part,capture,replay,plan' },
   },
 });
 const { jobs } = values;
@@ -66,6 +70,11 @@ try {
     if (needs('part')) await oneOfHundred(s3);
   }
   if (needs('memory')) await memory(big);
+  if (needs('capture')) {
+    const large = Number(values.large);
+    await captures({ server, folder, rounds, scale: Number(values.scale), largeGb: large });
+  }
+  if (needs('plan')) await plans(Number(values.scale));
   if (needs('replay')) {
     await using target = await testServer(major, SETTINGS);
     await replays({ source: server, target, folder, rounds }, Number(values.scale));

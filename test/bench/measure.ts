@@ -1,5 +1,8 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ThrowawayServer } from '../../src/server/start-server.ts';
+import { rows } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 
 export interface Measured {
   readonly milliseconds: number;
@@ -100,10 +103,23 @@ export function watchProcess(pid: number | undefined): {
   };
 }
 
+/** Runs something, and adds what servers that nobody else uses spent on it. */
+export async function withServers(
+  servers: readonly ThrowawayServer[],
+  run: () => Promise<Measured>,
+): Promise<Measured> {
+  const before = await endedSessionsCpu(...servers);
+  const measured = await run();
+  // A session is counted once its process has ended.
+  for (const server of servers) {
+    const others = `SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender') OR backend_type LIKE 'logical replication%worker'`;
+    await until(async () => (await rows(server.url(), others)).length === 0);
+  }
+  return { ...measured, serverCpuSeconds: (await endedSessionsCpu(...servers)) - before };
+}
+
 /** CPU time of a server's processes that have ended, in all. */
-export async function endedSessionsCpu(
-  ...servers: readonly { readonly dataDirectory: string }[]
-): Promise<number> {
+async function endedSessionsCpu(...servers: readonly { readonly dataDirectory: string }[]): Promise<number> {
   let seconds = 0;
   for (const { dataDirectory } of servers) {
     const [pid] = (await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8')).split('\n');

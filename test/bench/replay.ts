@@ -7,7 +7,7 @@ import { initCapture } from '../support/capture.ts';
 import { catchUp } from '../support/capturing.ts';
 import { newDatabase, rows, session, sql } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
-import { endedSessionsCpu, measure, print, report, watchProcess } from './measure.ts';
+import { measure, print, report, watchProcess, withServers } from './measure.ts';
 import type { Measured } from './measure.ts';
 
 /** One load: what the target holds before, and what is done then. */
@@ -177,20 +177,6 @@ async function native(how: {
   const milliseconds = performance.now() - started;
   await connection.execute('DROP SUBSCRIPTION native');
   return { milliseconds };
-}
-
-async function withServers(
-  servers: readonly ThrowawayServer[],
-  run: () => Promise<Measured>,
-): Promise<Measured> {
-  const before = await endedSessionsCpu(...servers);
-  const measured = await run();
-  // A session is counted once its process has ended.
-  for (const server of servers) {
-    const others = `SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender') OR backend_type LIKE 'logical replication%worker'`;
-    await until(async () => (await rows(server.url(), others)).length === 0);
-  }
-  return { ...measured, serverCpuSeconds: (await endedSessionsCpu(...servers)) - before };
 }
 
 /** A rate of wrong rows is none. */
