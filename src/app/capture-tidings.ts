@@ -42,6 +42,8 @@ export class CaptureTidings {
       case 'waiting':
       case 'ignored-messages':
       case 'schema-changed':
+      case 'tables-limited':
+      case 'publications-tended':
       case 'snapshot-wanted':
       case 'snapshot-begun':
       case 'snapshot-postponed':

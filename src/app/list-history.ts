@@ -7,6 +7,8 @@ import { openHistory } from '../catalog/source-history.ts';
 import type { StreamView } from '../catalog/stream-view.ts';
 import type { RunSummary } from '../catalog/stream-runs.ts';
 import { streamTip } from '../catalog/stream-tip.ts';
+import { limitedTables, readTables } from '../catalog/tables.ts';
+import type { LimitedTable } from '../catalog/tables.ts';
 import type { Usability } from '../catalog/usability.ts';
 import { formatCommitTime } from '../model/commit-time.ts';
 import { formatLsn } from '../model/lsn.ts';
@@ -32,6 +34,8 @@ export interface ListedStream {
   readonly pieces: number;
   /** How far schema changes are known in what was stored last; the least of its runs. Absent before the first one. */
   readonly ddl: RunSummary['ddl'] | undefined;
+  /** Tables of which not all changes are stored just now; of the newest stream alone. */
+  readonly limited: readonly LimitedTable[];
 }
 
 /** Both ends can be restored to: positions as what committed before them. */
@@ -73,7 +77,12 @@ export async function listHistory(
     manifests.map(({ manifest }) => manifest),
   );
   const streams: ListedStream[] = [];
-  for (const view of history.streams) streams.push(await listedStream(view));
+  for (const view of history.streams) {
+    const isNewest = view === history.streams.at(-1);
+    const at = { source, stream: view.id };
+    const tables = isNewest ? await readTables(view.repository, at, options) : undefined;
+    streams.push({ ...(await listedStream(view)), limited: limitedTables(tables) });
+  }
   return {
     streams,
     windows: windows.map(listedWindow),
@@ -100,7 +109,7 @@ async function ownWindows(
   return found;
 }
 
-async function listedStream(view: StreamView): Promise<ListedStream> {
+async function listedStream(view: StreamView): Promise<Omit<ListedStream, 'limited'>> {
   const { to, latestCommitTime } = await streamTip(view);
   return {
     id: view.id,

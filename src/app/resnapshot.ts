@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { decideSchemaSnapshot } from '../capture/follow-schema.ts';
 import { decideFollowUp } from '../capture/follow-up.ts';
 import type { BegunSnapshot, FollowUp, FollowUpFacts } from '../capture/follow-up.ts';
 import type { Manifest } from '../archive/manifest.ts';
@@ -7,6 +8,7 @@ import { timeOfId } from '../catalog/ids.ts';
 import { readManifest, listSnapshotFolders } from '../catalog/snapshots.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { judgeIn, openHistory } from '../catalog/source-history.ts';
+import { tablesChangedAt } from '../catalog/tables.ts';
 import { Failure, asFailure } from '../model/failure.ts';
 import { quoteRelation } from '../model/identifiers.ts';
 import type { RelationName } from '../model/identifiers.ts';
@@ -90,14 +92,15 @@ export class GapFollower {
   /** Milliseconds until it is worth another look. */
   async #follow(): Promise<number> {
     const facts = await this.#read();
-    const decision = decideFollowUp(facts);
+    const forGaps = decideFollowUp(facts);
+    const decision = forGaps.kind === 'none' ? decideSchemaSnapshot(facts) : forGaps;
     for (const { id } of facts.gaps) this.#expected.delete(id);
     if (decision.kind === 'none') return this.#expected.size > 0 ? EXPECTED_MS : LOOK_MS;
     if (decision.kind === 'take') {
       await this.#take(decision);
       return 0;
     }
-    this.#tell(decision);
+    if (decision.gaps.length > 0) this.#tell(decision);
     return Math.min(LOOK_MS, decision.until - facts.now);
   }
 
@@ -139,7 +142,7 @@ export class GapFollower {
     return snapshotJob(settings, { ...WHOLE, table: tables.map(quoteRelation), ...told, signal });
   }
 
-  async #read(): Promise<FollowUpFacts> {
+  async #read(): Promise<FollowUpFacts & { readonly changedAt: number | undefined }> {
     const { repository, settings, signal } = this.#options;
     const options = { source: settings.sourceName, signal };
     const history = await openHistory([repository], options);
@@ -159,8 +162,10 @@ export class GapFollower {
         },
       });
     }
+    const at = newest && { source: settings.sourceName, stream: newest.id };
     return {
       now: Date.now(),
+      changedAt: at && !ended ? await tablesChangedAt(repository, at, { signal }) : undefined,
       stream:
         newest === undefined || ended
           ? undefined

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Repository } from '../catalog/repository.ts';
 import { readManifest } from '../catalog/snapshots.ts';
+import type { LimitedTable } from '../catalog/tables.ts';
 import { Failure } from '../model/failure.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
 import { continueToPoint } from '../recovery/continue-to-point.ts';
@@ -46,7 +47,11 @@ interface JobRun extends RestoreJobOptions {
 
 export interface PointReport extends RestoreReport {
   /** How changes were applied; absent: the snapshot's own instant was the target. */
-  readonly changes?: Omit<PointOutcome, 'sequences'> & { readonly stream: string };
+  readonly changes?: Omit<PointOutcome, 'sequences'> & {
+    readonly stream: string;
+    /** Restored tables of which some changes before the point are missing: nobody published them. */
+    readonly limited: readonly LimitedTable[];
+  };
 }
 
 /** Brings the target's point back: the newest snapshot before it, and the changes from there on. */
@@ -73,19 +78,21 @@ async function restorePlanned(
   const { repositories, request, recovery } = of;
   const planned = recovery.replay;
   if (planned === undefined || run.schemaOnly) return restoreSnapshot(request);
+  const wanted = wantedTables(request.manifest, request.scope);
   const continuation = await continueToPoint(recovery, planned, {
     source: settings.sourceName,
     repository: repositoryAt(planned.repository, repositories),
     target: request.target,
     opener: await settings.opener(),
-    wanted: wantedTables(request.manifest, request.scope),
+    wanted,
     onProgress: (soFar) => request.onEvent({ kind: 'changes', ...soFar }),
     signal: run.signal,
   });
   const { outcome, ...report } = await restoreSnapshot({ ...request, continuation });
   if (outcome === undefined) return report;
   const { sequences: _, ...changes } = JSON.parse(outcome) as PointOutcome;
-  return { ...report, changes: { stream: planned.stream, ...changes } };
+  const limited = planned.limited.filter(wanted);
+  return { ...report, changes: { stream: planned.stream, limited, ...changes } };
 }
 
 /** What the restore would do, and what stands in its way. Changes nothing. */

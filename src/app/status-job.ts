@@ -1,4 +1,5 @@
 import type { GapDocument } from '../archive/stream-documents.ts';
+import { describeLimited } from '../catalog/tables.ts';
 import { captureNames } from '../model/capture-names.ts';
 import { parseCommitTime } from '../model/commit-time.ts';
 import type { CommitTime } from '../model/commit-time.ts';
@@ -89,7 +90,7 @@ async function sourceFacts(
 function repositoryFacts(
   listing: Listing,
   stream: ListedStream | undefined,
-): Pick<StatusFacts, 'stream' | 'windowEnds' | 'snapshots' | 'refused'> {
+): Pick<StatusFacts, 'stream' | 'windowEnds' | 'snapshots' | 'refused' | 'limited'> {
   return {
     stream: stream && {
       tidemark: positionOf(stream.to),
@@ -107,6 +108,7 @@ function repositoryFacts(
         waiting: use === 'waiting',
       })),
     refused: listing.refused.length,
+    limited: describeLimited(stream?.limited ?? []),
   };
 }
 

@@ -160,6 +160,39 @@ export const chapterSchema = z.object({
 });
 export type ChapterDocument = z.infer<typeof chapterSchema>;
 
+/**
+ * `tables/<position>.json` in a stream's folder: how far each table's changes are stored from there on, as far as looks at
+ * the catalog tell. The newest counts.
+ */
+export const tablesSchema = z.object({
+  formatVersion: z.literal(FORMAT_VERSION),
+  kind: z.literal('tidemark-tables'),
+  source: z.string(),
+  stream: z.string(),
+  /** Read behind the look. */
+  position: lsn,
+  noticedAt: instant,
+  /** What tells the next look what has changed: digests and oids. */
+  triggers: z.string(),
+  objects: z.string(),
+  tables: z.array(
+    z.object({
+      oid,
+      schema: z.string(),
+      name: z.string(),
+      /** `inserts`: without updates and deletes. */
+      stored: z.enum(['all', 'inserts', 'nothing']),
+      /** Not all of its changes are stored from here on, and why. */
+      since: lsn.optional(),
+      reason: z.enum(['no-identity', 'unlogged', 'not-published']).optional(),
+      members: z.string(),
+      columns: z.string(),
+      storage: z.string(),
+    }),
+  ),
+});
+export type TablesDocument = z.infer<typeof tablesSchema>;
+
 /** `sources/<source>/gaps/<id>.json`: from `from` on, no stream covers the source, or the named tables of it. */
 export const gapSchema = z.object({
   formatVersion: z.literal(FORMAT_VERSION),
@@ -169,6 +202,7 @@ export const gapSchema = z.object({
   reason: z.enum([
     'slot-lost',
     'slot-dropped',
+    'slot-lag',
     'foreign-consumer',
     'failover',
     'upgrade',

@@ -25,6 +25,11 @@ export function parseChapterName(name: string): Stretch | undefined {
   return parseStretch(/^chapters\/([0-9A-F]{16})-([0-9A-F]{16})\.json\.zst$/.exec(name));
 }
 
+/** Names sort as positions do. */
+export function tablesName(position: Lsn): string {
+  return `tables/${lsnKey(position)}.json`;
+}
+
 /** A piece of the transaction that commits at `finalLsn`. `attempt`: random, a new one each time it is sent again. */
 export function partName(part: {
   readonly finalLsn: Lsn;

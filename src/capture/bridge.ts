@@ -1,14 +1,19 @@
 import type { GapDocument } from '../archive/stream-documents.ts';
+import { readGaps } from '../catalog/streams.ts';
 import { Failure } from '../model/failure.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { readServerFacts } from '../postgres/inventory.ts';
 import { dropSlot, readSlot } from '../postgres/slot.ts';
 import { failpoint } from '../runtime/failpoints.ts';
+import { isOurSlot } from './gates.ts';
+import { LAST_REST_MS, restUntil } from './governor.ts';
+import type { SlotLook } from './governor.ts';
 import { recordGap } from './current-stream.ts';
 import type { CurrentStream } from './current-stream.ts';
 import type { CaptureRequest } from './request.ts';
 import { setUpSource } from './set-up/set-up-source.ts';
+import { judgeRow, readWatchRow } from './watch.ts';
 
 interface CallOptions {
   readonly signal: AbortSignal;
@@ -56,26 +61,64 @@ export async function bridgeGap(
   });
 }
 
-/** Takes the slot away from the source, which comes first (P7); the gap is declared before, if the store lets us. */
+/**
+ * Takes the slot away from the source, which comes first (P7); the gap is declared before, if the store lets us.
+ * Whether it did.
+ */
 export async function relieveSource(
   request: CaptureRequest,
   end: { readonly why: string; readonly current: CurrentStream },
   options: CallOptions,
-): Promise<void> {
+): Promise<boolean> {
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(RELIEF_MS)]);
+  let isDeclared = true;
   try {
-    await declareGap(request, { ...end, reason: 'slot-dropped' }, { signal });
+    await declareGap(request, { ...end, reason: 'slot-lag' }, { signal });
   } catch (error) {
     if (options.signal.aborted || !(error instanceof Failure)) throw error;
+    isDeclared = false;
     request.onEvent({ kind: 'store-trouble', failure: error });
   }
   await dropOwnSlot(request, options.signal);
+  return isDeclared;
+}
+
+/**
+ * While no session comes about, because the store does not answer, nobody else looks after the slot: the source comes
+ * first then, too. The gap is recorded once the slot is found gone.
+ */
+export async function guardSource(
+  request: CaptureRequest,
+  looks: { seen: readonly SlotLook[] },
+  options: CallOptions,
+): Promise<void> {
+  const { names, onEvent } = request;
+  await using session = await openSession(request, options.signal);
+  const row = await readWatchRow(session, { slot: names.slot, walsender: null });
+  if (!row.slotExists || row.activePid !== null) return;
+  const { level, why } = judgeRow(row, performance.now(), { looks, slotLimit: request.slotLimit });
+  if (level !== 'fine') onEvent({ kind: 'slot', level, why });
+  if (level === 'relieve') await dropOwnSlot(request, options.signal);
+}
+
+/** Milliseconds until a slot may be made again, by how often the source was relieved of one lately. */
+export async function restAfterRelief(request: CaptureRequest, options: CallOptions): Promise<number> {
+  const { repository, source } = request;
+  const gaps = await readGaps(repository, { source, ...options });
+  const relieved = gaps.flatMap(({ reason, noticedAt }) =>
+    reason === 'slot-lag' ? [Date.parse(noticedAt)] : [],
+  );
+  return relieved.length === 0 ? 0 : Math.min(restUntil(relieved) - Date.now(), LAST_REST_MS);
 }
 
 async function dropOwnSlot(request: CaptureRequest, signal: AbortSignal): Promise<void> {
   await using session = await openSession(request, signal);
   const { slot } = request.names;
-  for (let tries = 1; (await readSlot(session, slot)) !== undefined; tries += 1) {
+  const { databaseName } = await readServerFacts(session);
+  for (let tries = 1; ; tries += 1) {
+    const found = await readSlot(session, slot);
+    // Of somebody else under our name: the set-up refuses it, and says what to do.
+    if (found === undefined || !isOurSlot(found, databaseName)) return;
     try {
       await dropSlot(session, slot);
     } catch (error) {

@@ -1,19 +1,19 @@
-import { asFailure } from '../model/failure.ts';
-import type { Failure } from '../model/failure.ts';
+import { Failure, asFailure } from '../model/failure.ts';
+import { formatDuration } from '../model/quantities.ts';
 import { connect } from '../postgres/connection.ts';
 import { LIFT_TIMEOUTS } from '../postgres/lift-timeouts.ts';
 import { readSlot } from '../postgres/slot.ts';
-import { bridgeGap, declareGap, relieveSource } from './bridge.ts';
+import { bridgeGap, declareGap, guardSource, relieveSource, restAfterRelief } from './bridge.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Beats } from './own-messages.ts';
 import type { CaptureRequest } from './request.ts';
 import { runSession } from './session.ts';
-import type { SessionEnd } from './session.ts';
+import type { Lasting, SessionEnd } from './session.ts';
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 const STANDBY_MS = 1000;
-/** After the source was relieved: what overran us may do so again. */
+/** After the source was relieved, when the store took no gap by which to tell how often that was. */
 const RELIEVED_MS = 60_000;
 
 const IN_USE = '55006';
@@ -34,7 +34,9 @@ const FINAL = new Set([
 export async function runCapture(request: CaptureRequest): Promise<void> {
   const beats = new Beats();
   const bridged = new Set<string>();
-  const lasting = { beats, heartbeat: new Heartbeat(beats), bridged };
+  const tended = { what: undefined, at: -Infinity };
+  const looks = { seen: [] };
+  const lasting: Lasting = { looks, beats, heartbeat: new Heartbeat(beats), bridged, tended };
   const signal = request.stop;
   let hasStreamed = false;
   let wait = FIRST_RETRY_MS;
@@ -46,7 +48,7 @@ export async function runCapture(request: CaptureRequest): Promise<void> {
       wait = FIRST_RETRY_MS;
     }
     try {
-      await follow(request, end, bridged);
+      await follow(request, end, { bridged, looks: lasting.looks });
       wait = FIRST_RETRY_MS;
     } catch (error) {
       const failure = asFailure(error);
@@ -60,24 +62,40 @@ export async function runCapture(request: CaptureRequest): Promise<void> {
 }
 
 /** What has to be done before the next session. */
-async function follow(request: CaptureRequest, end: SessionEnd, bridged: Set<string>): Promise<void> {
+async function follow(
+  request: CaptureRequest,
+  end: SessionEnd,
+  { bridged, looks }: Pick<Lasting, 'looks'> & { readonly bridged: Set<string> },
+): Promise<void> {
   const options = { signal: request.stop };
   switch (end.kind) {
     case 'stopped':
       return;
     case 'failed':
+      if (end.failure.code.startsWith('repository.'))
+        await guardSource(request, looks, options).catch(() => undefined);
       throw end.failure;
     case 'relieve':
-      await relieveSource(request, end, options);
-      await pause(RELIEVED_MS, request.stop);
+      looks.seen = [];
+      if (!(await relieveSource(request, end, options))) await pause(RELIEVED_MS, request.stop);
       return;
     case 'unbridged':
+      await rest(request, await restAfterRelief(request, options));
       await bridgeGap(request, end.gap, options);
       bridged.add(end.gap.id);
       return;
     case 'closed':
       return pass(request, end, options);
   }
+}
+
+/** No loop of slots that are made and dropped again. */
+async function rest({ onEvent, stop }: CaptureRequest, milliseconds: number): Promise<void> {
+  if (milliseconds <= 0) return;
+  const what = 'the source was relieved of the slot because capture did not keep up';
+  onEvent({ kind: 'waiting', why: `${what}: a new one is made in ${formatDuration(milliseconds)}` });
+  await pause(milliseconds, stop);
+  if (stop.aborted) throw new Failure('interrupted', 'stopped');
 }
 
 async function pass(

@@ -89,19 +89,21 @@ export async function recordGap(
   options: CallOptions,
 ): Promise<GapDocument> {
   const { reason, current, clock } = gap;
-  const from = await coveredUntil(gap);
-  const { latestCommitTime } = current.tip;
+  // Read anew: the session that found it is over, and may have stored more than it began with.
+  const view = await StreamView.open(repository, { source, stream: current.view.id }, options);
+  const tip = await streamTip(view);
+  const from = await coveredUntil(view, tip, reason);
+  const { latestCommitTime } = tip;
   const document: GapDocument = {
     formatVersion: FORMAT_VERSION,
     kind: 'tidemark-gap',
     id: newId(clock),
     source,
     reason,
-    stream: current.view.id,
+    stream: view.id,
     from: {
       lsn: formatLsn(from),
-      ...(latestCommitTime !== undefined &&
-        from === current.tip.to && { commitTime: latestCommitTime.toString() }),
+      ...(latestCommitTime !== undefined && from === tip.to && { commitTime: latestCommitTime.toString() }),
     },
     noticedAt: clock.toISOString(),
   };
@@ -110,13 +112,14 @@ export async function recordGap(
   return document;
 }
 
-async function coveredUntil(gap: {
-  readonly reason: GapDocument['reason'];
-  readonly current: CurrentStream;
-}): Promise<Lsn> {
-  const { view, tip } = gap.current;
-  if (gap.reason !== 'publication-changed') return tip.to;
-  return (await view.heartbeatBelow(ANY_XID, tip.to))?.position ?? view.start;
+async function coveredUntil(view: StreamView, tip: StreamTip, reason: GapDocument['reason']): Promise<Lsn> {
+  if (reason !== 'publication-changed') return tip.to;
+  return (await newestHeartbeat(view, tip.to)) ?? view.start;
+}
+
+/** Where the newest one stands that is stored before a position. */
+export async function newestHeartbeat(view: StreamView, position: Lsn): Promise<Lsn | undefined> {
+  return (await view.heartbeatBelow(ANY_XID, position))?.position;
 }
 
 /** One id for one event of the stream, also when it is sent again. */

@@ -3,7 +3,7 @@ import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { GapDocument, MarkDocument, RunFacts } from '../archive/stream-documents.ts';
 import { randomCharacters } from '../catalog/ids.ts';
 import { Failure } from '../model/failure.ts';
-import { formatLsn } from '../model/lsn.ts';
+import { asLsn, formatLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import { eventId } from './current-stream.ts';
 import type { CurrentStream } from './current-stream.ts';
@@ -59,7 +59,9 @@ export class Engine {
   #keepalive: { walEnd: Lsn; reply: boolean } | undefined;
   #heardAt = performance.now();
   #attempt: { readonly finalLsn: Lsn; readonly word: string; parts: number } | undefined;
+  /** How far schema changes are known from now on. */
   ddl: RunFacts['ddl'] = 'unknown';
+  #missedUntil = asLsn(0n);
 
   constructor(options: EngineOptions) {
     const { to, latestCommitTime } = options.current.tip;
@@ -75,6 +77,11 @@ export class Engine {
 
   get commits(): number {
     return this.#receiver.commits;
+  }
+
+  /** Schema changes before a position may not be known at all. */
+  missedUntil(position: Lsn): void {
+    this.#missedUntil = position;
   }
 
   start(wire: Wire): void {
@@ -204,7 +211,7 @@ export class Engine {
       taken,
       heartbeats: words.heartbeats,
       schemaChanges: words.schemaChanges,
-      ddl: this.ddl,
+      ddl: taken.from < this.#missedUntil ? 'unknown' : this.ddl,
       marks: words.marks.map((mark) => markDocument(mark, document)),
       gaps,
     });

@@ -53,7 +53,7 @@ export function judge(facts: GateFacts, going: Going | undefined): Verdict {
   if (slot !== undefined && slot.activePid !== null)
     return { kind: 'wait', pid: slot.activePid, application: slot.activeApplication };
   if (going === undefined) {
-    const serves = slot !== undefined && isOurs(slot, facts) && !isSlotLost(slot);
+    const serves = slot !== undefined && isOurSlot(slot, facts.databaseName) && !isSlotLost(slot);
     return serves ? { kind: 'ok' } : missing();
   }
   const { server } = going.stream;
@@ -66,7 +66,7 @@ export function judge(facts: GateFacts, going: Going | undefined): Verdict {
     return isPromoted
       ? gap('failover', 'another server was promoted, which has no slot')
       : gap('slot-dropped', 'the slot is gone');
-  if (!isOurs(slot, facts)) return gap('slot-dropped', 'another slot holds the name');
+  if (!isOurSlot(slot, facts.databaseName)) return gap('slot-dropped', 'another slot holds the name');
   if (isSlotLost(slot))
     return gap('slot-lost', `the server gave the slot up (${slot.invalidationReason ?? 'WAL removed'})`);
   if (isPromoted) return gap('failover', `timeline ${system.timeline} instead of ${server.timeline}`);
@@ -147,8 +147,9 @@ function isOther(expected: string | undefined, found: string | undefined): boole
   return expected !== undefined && found !== expected;
 }
 
-function isOurs(slot: Slot, facts: GateFacts): boolean {
-  return slot.plugin === 'pgoutput' && slot.database === facts.databaseName && !slot.temporary;
+/** As far as anybody can tell: what a set-up of ours would have made. */
+export function isOurSlot(slot: Slot, databaseName: string): boolean {
+  return slot.plugin === 'pgoutput' && slot.database === databaseName && !slot.temporary;
 }
 
 function missing(): Verdict {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { displayRelation } from '../model/identifiers.ts';
 import { parseLsn } from '../model/lsn.ts';
+import type { Lsn } from '../model/lsn.ts';
 import { Failure } from '../model/failure.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { answerInTime } from '../postgres/pulse.ts';
@@ -14,6 +15,8 @@ const BUSY_MS = 5000;
 const IDLE_MS = 60_000;
 /** A thousand sequences in each beat would be 520 MB of WAL a day. */
 const SEQUENCES_MS = 60_000;
+/** An hour's worth, of a busy source. */
+const MOST_REMEMBERED = 720;
 
 /**
  * Writes a transaction of ours into the source from time to time. What it is worth stays in this process' memory, under a
@@ -25,6 +28,7 @@ export class Heartbeat {
   #beatAt = -Infinity;
   #sampledAt = -Infinity;
   #ownXid = 0n;
+  #committed: { readonly xid: bigint; readonly position: Lsn }[] = [];
 
   constructor(beats: Beats) {
     this.#beats = beats;
@@ -46,6 +50,16 @@ export class Heartbeat {
     // Not before it has committed: what is lost is told again.
     for (const [name, value] of changed) this.#sequences.set(name, value);
     await failpoint('capture.beat-committed');
+  }
+
+  /** A session begins, perhaps on another server: what was committed on the one before says nothing of it. */
+  startOver(): void {
+    this.#committed = [];
+  }
+
+  /** Of the newest beat below an xid, in this session: every transaction with at least this xid committed behind it. */
+  boundBelow(xid: bigint): Lsn | undefined {
+    return this.#committed.findLast((beat) => beat.xid < xid)?.position;
   }
 
   /** The sequences that it tells of. */
@@ -78,6 +92,7 @@ export class Heartbeat {
     await failpoint('capture.beat-uncommitted');
     await session.commit();
     this.#ownXid = xid;
+    this.#committed = [...this.#committed.slice(1 - MOST_REMEMBERED), { xid, position }];
     return changed;
   }
 

@@ -55,6 +55,8 @@ export interface Held {
   readonly transactions: number;
   readonly wholeBytes: number;
   readonly openBytes: number;
+  /** Among what is whole is something that others wait for: it is cut at once. */
+  readonly urgent: boolean;
 }
 
 export interface State {
@@ -279,6 +281,7 @@ function cutDue(draft: Draft, now: number, limits: Limits): void {
     held.openBytes >= limits.segmentBytes ||
     now - since >= limits.flushMs ||
     replyWanted ||
+    held.urgent ||
     // Nothing else would make room.
     (paused && cuts.length === 0);
   if (due) cutWhole(draft, now);
@@ -309,7 +312,7 @@ function cutTo(draft: Draft, to: Lsn, now: number): void {
     nextId: cut.id + 1,
     cutTo: to,
     cutAt: now,
-    held: { ...held, end: to, transactions: 0, wholeBytes: 0 },
+    held: { ...held, end: to, transactions: 0, wholeBytes: 0, urgent: false },
   });
 }
 
@@ -365,5 +368,5 @@ function tell(draft: Draft, now: number, { ping }: { readonly ping: boolean }): 
 }
 
 function nothingHeld(end: Lsn): Held {
-  return { end, open: false, transactions: 0, wholeBytes: 0, openBytes: 0 };
+  return { end, open: false, transactions: 0, wholeBytes: 0, openBytes: 0, urgent: false };
 }

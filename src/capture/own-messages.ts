@@ -99,6 +99,7 @@ export class OwnMessages {
   readonly #signature: Signature | undefined;
   /** A 64-bit xid of about now. */
   readonly #around: bigint;
+  readonly #since: Lsn;
   #open: ((transaction: Transaction, words: Words) => void)[] = [];
   #words = noWords();
 
@@ -106,10 +107,13 @@ export class OwnMessages {
     readonly beats: Beats;
     readonly signature: Signature | undefined;
     readonly around: bigint;
+    /** Where the session began: heartbeats that committed before it and are nobody's were written before a restart. */
+    readonly since: Lsn;
   }) {
     this.#beats = options.beats;
     this.#signature = options.signature;
     this.#around = options.around;
+    this.#since = options.since;
   }
 
   /** A transactional logical message of the open transaction. */
@@ -124,6 +128,11 @@ export class OwnMessages {
     this.#open = [];
   }
 
+  /** Whether a heartbeat has come back since the last call of `take`. */
+  get hasHeartbeat(): boolean {
+    return this.#words.heartbeats.length > 0;
+  }
+
   /** Of all that has committed since the last call. */
   take(): OwnWords {
     const words = this.#words;
@@ -135,7 +144,9 @@ export class OwnMessages {
     const ignore = (_: Transaction, words: Words): void => void (words.ignored += 1);
     if (kind === 'heartbeat') {
       const beat = this.#beats.returned(nonceOf(content), xid);
-      return beat === undefined ? ignore : (_, words) => void words.heartbeats.push(heartbeatFacts(beat));
+      if (beat !== undefined) return (_, words) => void words.heartbeats.push(heartbeatFacts(beat));
+      // None of them counts; only what came while nobody else should write is worth a word.
+      return (transaction, words) => void (words.ignored += transaction.commitLsn < this.#since ? 0 : 1);
     }
     const body = this.#signature && signedBody(content, this.#signature, xid);
     if (body === undefined || (kind === 'mark') !== (body['kind'] === 'mark')) return ignore;

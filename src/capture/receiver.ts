@@ -22,6 +22,8 @@ export class Receiver {
   readonly #own: OwnMessages;
   readonly #ownRelations = new Set<number>();
   readonly #overlap: OverlapProof | undefined;
+  /** The session's first heartbeat went on its way to the store: snapshots wait for it, and it is lost with the process. */
+  #hasBeaten = false;
   /** Commits that were seen, ours included. */
   commits = 0;
   /** What was sent again is not what is stored: nothing of this session may be stored. */
@@ -55,6 +57,7 @@ export class Receiver {
       transactions: this.#writer.transactions,
       wholeBytes: this.#writer.wholeBytes,
       openBytes: this.#writer.openBytes,
+      urgent: !this.#hasBeaten && this.#own.hasHeartbeat,
     };
   }
 
@@ -111,6 +114,7 @@ export class Receiver {
   }
 
   takeRun(to: Lsn): { readonly taken: TakenRun; readonly words: OwnWords } {
+    this.#hasBeaten ||= this.#own.hasHeartbeat;
     return { taken: this.#writer.takeRun(to), words: this.#own.take() };
   }
 

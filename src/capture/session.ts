@@ -12,11 +12,14 @@ import type { Admitted, NotAdmitted } from './admit.ts';
 import { ChapterWriter } from './chapter-writer.ts';
 import type { CurrentStream } from './current-stream.ts';
 import { Engine } from './engine.ts';
+import type { SlotLook } from './governor.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { OwnMessages } from './own-messages.ts';
 import type { Beats } from './own-messages.ts';
 import type { CaptureRequest } from './request.ts';
+import { openTableWatch, tellGap, tend } from './session-tables.ts';
 import { StorageLine } from './storage-line.ts';
+import type { TableWatch } from './table-watch.ts';
 import { Watch, lagFacts } from './watch.ts';
 import type { Look } from './watch.ts';
 
@@ -33,6 +36,14 @@ export interface Lasting {
   readonly heartbeat: Heartbeat;
   /** Gaps behind which slot and publications have been put right. */
   readonly bridged: ReadonlySet<string>;
+  /** At the slot. */
+  readonly looks: { seen: readonly SlotLook[] };
+  /** What publications lacked when they were last brought in line, and when. */
+  readonly tended: { what: string | undefined; at: number };
+}
+
+interface Ready extends Admitted {
+  readonly tables: TableWatch;
 }
 
 const TICK_MS = 100;
@@ -82,7 +93,7 @@ class Session {
   /** Ends what is on its way into the store: only once nobody waits for it any more. */
   readonly #storing = new AbortController();
   #engine: Engine | undefined;
-  #admitted: Admitted | undefined;
+  #admitted: Ready | undefined;
   #storedBytes = 0;
   ended: SessionEnd | undefined;
   streamed = false;
@@ -147,7 +158,13 @@ class Session {
           throw new Failure('source.changed', 'a gate is closed');
         }
         await failpoint('capture.admitted');
-        this.#prepare(admitted);
+        this.#lasting.heartbeat.startOver();
+        const tables = await openTableWatch(this.#request, {
+          ...admitted,
+          onUnseen: (until) => this.#engine?.missedUntil(until),
+          signal,
+        });
+        this.#prepare({ ...admitted, tables });
         return admitted.overlap?.from ?? admitted.current.tip.to;
       },
       onMessage: (message) => this.#engine?.message(message),
@@ -159,7 +176,7 @@ class Session {
   }
 
   /** Everything that a message needs, before the first one can come. */
-  #prepare(admitted: Admitted): void {
+  #prepare(admitted: Ready): void {
     const { repository, source, sealer, limits, onEvent } = this.#request;
     const { current, facts, overlap } = admitted;
     const at = { source, stream: current.view.id };
@@ -188,6 +205,7 @@ class Session {
       beats: this.#lasting.beats,
       signature: facts.signature,
       around: facts.nextXid,
+      since: facts.system.position,
     });
     this.#engine = new Engine({
       current,
@@ -199,12 +217,9 @@ class Session {
       onWords: ({ ignored, schemaChanges }) => {
         if (ignored > 0) onEvent({ kind: 'ignored-messages', count: ignored });
         const changes = schemaChanges.length;
-        if (changes > 0) onEvent({ kind: 'schema-changed', changes });
+        if (changes > 0) onEvent({ kind: 'schema-changed', changes, exact: true });
       },
-      onGap: (gap) => {
-        onEvent({ kind: 'gap', gap, why: 'the table was rewritten' });
-        onEvent({ kind: 'snapshot-wanted', gap: gap.id, reason: gap.reason });
-      },
+      onGap: (gap) => tellGap(this.#request, gap),
       onDiverged: () => {
         const why = 'the server sends other transactions than are stored: it was set back to an earlier time';
         const verdict = { kind: 'gap', reason: 'source-restored', why, slotServes: false } as const;
@@ -225,6 +240,8 @@ class Session {
     });
     const watch = new Watch({
       session: observer,
+      tables: admitted.tables,
+      onTables: (look) => tend(this.#request, this.#lasting.tended, { look, signal: this.#control.signal }),
       names,
       walsender: stream.backendPid,
       stream: view.document,
@@ -232,12 +249,16 @@ class Session {
       signed: admitted.facts.signature !== undefined,
       slotLimit,
       heartbeat: this.#lasting.heartbeat,
+      looks: this.#lasting.looks,
       onLook: (look) => this.#looked(look, stream),
     });
+    // What comes meanwhile would pile up: nothing is taken in before the slot is known to be ours.
+    stream.pause();
     await watch.look();
     await failpoint('capture.started');
     this.streamed = true;
     onEvent({ kind: 'streaming', stream: view.id, from: formatLsn(tip.to) });
+    stream.resume();
     engine.start(stream);
     if (stop.aborted) engine.stop();
     watch.run(this.#control.signal).catch((error: unknown) => {

@@ -5,18 +5,22 @@ import { asLsn, parseLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { readPublications } from '../postgres/publications.ts';
+import type { Publication } from '../postgres/publications.ts';
 import { answerInTime } from '../postgres/pulse.ts';
 import { describeOldestTransaction } from '../postgres/slot.ts';
 import { sqlFile } from '../postgres/sql-file.ts';
 import type { StreamDocument } from '../archive/stream-documents.ts';
-import { defaultSlotLimit, judgeSlot } from './governor.ts';
+import { defaultSlotLimit, judgeSlot, remember } from './governor.ts';
 import type { Judgement, SlotLook } from './governor.ts';
 import type { Heartbeat } from './heartbeat.ts';
+import type { TableLook } from './judge-tables.ts';
+import type { TableWatch } from './table-watch.ts';
 
 /** sql/introspect/capture-watch.sql */
 interface WatchRow {
   readonly position: string;
   readonly nextXid: string;
+  readonly clock: string;
   readonly slotExists: boolean;
   readonly activePid: number | null;
   readonly confirmed: string | null;
@@ -43,15 +47,18 @@ interface WatchOptions {
   readonly signed: boolean;
   readonly slotLimit: bigint | undefined;
   readonly heartbeat: Heartbeat;
+  /** At the slot, of all sessions. */
+  readonly looks: { seen: readonly SlotLook[] };
+  readonly tables: TableWatch;
+  readonly onTables: (look: TableLook) => void;
   readonly onLook: (look: Look) => void;
 }
 
 const LOOK_MS = 5000;
 
-/** Looks after the source while a stream runs: the slot, the publications, and that no commit waits for us. */
+/** Looks after the source while a stream runs: the slot, the publications, the tables, and that no commit waits for us. */
 export class Watch {
   readonly #options: WatchOptions;
-  #before: SlotLook | undefined;
   #first = true;
 
   constructor(options: WatchOptions) {
@@ -64,21 +71,29 @@ export class Watch {
    */
   async look(): Promise<void> {
     const { session, names, walsender, heartbeat } = this.#options;
-    const [row] = await answerInTime(
-      session,
-      session.query<WatchRow>(sqlFile('introspect/capture-watch'), [names.slot, walsender]),
-    );
-    if (row === undefined) throw new Failure('source.error', 'the server answered no row about the slot');
+    const row = await readWatchRow(session, { slot: names.slot, walsender });
     this.#checkOurs(row);
     const now = performance.now();
-    const look = slotLook(row, now);
-    const limit = this.#options.slotLimit ?? defaultSlotLimit(BigInt(row.keepMegabytes ?? '-1'));
-    const judgement = await this.#name(judgeSlot(look, this.#before, limit));
-    this.#before = look;
+    const judgement = await this.#name(judgeRow(row, now, this.#options));
     const ddl = row.eventTriggers === 3 && this.#options.signed ? 'exact' : 'inferred';
     this.#options.onLook({ judgement, ddl });
-    if (!heartbeat.isDue(now, BigInt(row.nextXid)) && !this.#first) return;
-    await heartbeat.beat(session, now, await this.#checkPublications());
+    const { tables } = this.#options;
+    if (!this.#first && !(heartbeat.isDue(now, BigInt(row.nextXid)) && tables.isDue(now))) return;
+    const publications = await this.#checkPublications();
+    const found = await tables.look(session, {
+      now,
+      clock: new Date(Number(BigInt(row.clock) / 1000n) + Date.UTC(2000, 0, 1)),
+      allTables: publications.some(({ name, allTables }) => name === names.rows && allTables),
+      bound: (xid) => heartbeat.boundBelow(xid),
+    });
+    // What was found is not stored yet: a heartbeat would vouch for it.
+    if (found === undefined) return;
+    this.#options.onTables(found);
+    await heartbeat.beat(
+      session,
+      now,
+      publications.map(({ definition }) => definition),
+    );
     this.#first = false;
   }
 
@@ -119,15 +134,38 @@ export class Watch {
       throw new Failure('source.lost', `slot ${names.slot} moved to ${row.confirmed} before it was ours`);
   }
 
-  async #checkPublications(): Promise<string[]> {
+  async #checkPublications(): Promise<Publication[]> {
     const { session, names, stream } = this.#options;
     const found = await readPublications(session, [names.rows, names.changes]);
     for (const expected of stream.publications) {
       if (found.find(({ name }) => name === expected.name)?.shape !== expected.sha256)
         throw new Failure('source.changed', `publication ${expected.name} is another one than it was`);
     }
-    return found.map(({ definition }) => definition);
+    return found;
   }
+}
+
+export async function readWatchRow(
+  session: Connection,
+  { slot, walsender }: { readonly slot: string; readonly walsender: number | null },
+): Promise<WatchRow> {
+  const query = session.query<WatchRow>(sqlFile('introspect/capture-watch'), [slot, walsender]);
+  const [row] = await answerInTime(session, query);
+  if (row === undefined) throw new Failure('source.error', 'the server answered no row about the slot');
+  return row;
+}
+
+/** By what was seen before, which it adds to. */
+export function judgeRow(
+  row: WatchRow,
+  now: number,
+  { looks, slotLimit }: Pick<WatchOptions, 'looks' | 'slotLimit'>,
+): Judgement {
+  const look = slotLook(row, now);
+  const limit = slotLimit ?? defaultSlotLimit(BigInt(row.keepMegabytes ?? '-1'));
+  const judgement = judgeSlot(look, looks.seen, limit);
+  looks.seen = remember(looks.seen, look);
+  return judgement;
 }
 
 function slotLook(row: WatchRow, at: number): SlotLook {

@@ -1,12 +1,19 @@
 import { encodeChapter } from '../archive/chapter.ts';
-import { chapterSchema, gapSchema, markSchema, streamSchema } from '../archive/stream-documents.ts';
+import {
+  chapterSchema,
+  gapSchema,
+  markSchema,
+  streamSchema,
+  tablesSchema,
+} from '../archive/stream-documents.ts';
 import type {
   ChapterDocument,
   GapDocument,
   MarkDocument,
   StreamDocument,
+  TablesDocument,
 } from '../archive/stream-documents.ts';
-import { chapterName, segmentName } from '../archive/stream-names.ts';
+import { chapterName, segmentName, tablesName } from '../archive/stream-names.ts';
 import type { Stretch } from '../archive/stream-names.ts';
 import { lsnOf } from '../archive/run-document.ts';
 import { sha256Hex } from '../archive/digest.ts';
@@ -78,6 +85,16 @@ export async function publishGap(
   const key = keys.gap(gap.source, gap.id);
   const bytes = encodeDocument(gapSchema.parse(gap));
   await putSigned(repository, { key, bytes }, options);
+}
+
+export async function publishTables(
+  repository: Repository,
+  document: TablesDocument,
+  options: CallOptions,
+): Promise<void> {
+  const name = tablesName(lsnOf(document.position));
+  const key = keys.streamObject(document.source, document.stream, name);
+  await putSigned(repository, { key, bytes: encodeDocument(tablesSchema.parse(document)) }, options);
 }
 
 export async function publishMark(

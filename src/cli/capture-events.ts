@@ -40,17 +40,25 @@ export function describeCapture(event: CaptureEvent | FollowUpEvent): Described 
       return note(event.why);
     case 'ignored-messages':
       return warning(
-        `${event.count} message(s) under our prefix are not of this run of capture, and count for nothing: another capture’s, its own from before a restart, or forged ones`,
+        `${event.count} message(s) under our prefix are not of this capture, and count for nothing: another one’s, or forged ones`,
       );
     case 'schema-changed':
-      return note(`${event.changes} schema change(s) recorded`);
+      return event.exact
+        ? note(`${event.changes} schema change(s) recorded`)
+        : note('the schema has changed; without event triggers, how is not known');
+    case 'tables-limited':
+      return warning(`${event.why.join('; ')}: only the next snapshot will have them`);
+    case 'publications-tended':
+      return note(`publications: ${[...event.done, ...event.pending].join('; ')}`);
     case 'gap':
       return warning(`gap ${event.gap.id} from ${event.gap.from.lsn} on (${event.gap.reason}): ${event.why}`);
     case 'snapshot-wanted':
       return warning(`a new snapshot is needed: only that closes gap ${event.gap}`);
     case 'snapshot-begun':
       return note(
-        `taking a snapshot${event.tables === undefined ? '' : ` of ${event.tables.map(displayRelation).join(', ')} alone`}, because of gap ${event.gaps.join(', ')}`,
+        event.gaps.length === 0
+          ? 'taking a snapshot, because the schema has changed'
+          : `taking a snapshot${event.tables === undefined ? '' : ` of ${event.tables.map(displayRelation).join(', ')} alone`}, because of gap ${event.gaps.join(', ')}`,
       );
     case 'snapshot-taken':
       return note(`snapshot ${event.snapshot} is taken (${event.tables} tables)`);

@@ -1,3 +1,4 @@
+import { describeLimited } from '../catalog/tables.ts';
 import { formatCommitTime } from '../model/commit-time.ts';
 import { displayRelation } from '../model/identifiers.ts';
 import type { RelationName } from '../model/identifiers.ts';
@@ -30,6 +31,7 @@ export function replayDocument({ replay }: RecoveryPlan): Record<string, unknown
     transactions: reading.transactions,
     uncountedSegments: reading.uncounted,
     ddl: reading.ddl,
+    limited: replay.limited,
   };
 }
 
@@ -60,5 +62,6 @@ export function replayLines({ replay, snapshot }: RecoveryPlan): string[] {
     ),
     `  then changes of stream ${replay.stream} in ${replay.repository}, from ${formatLsn(replay.scanFrom)}, ending ${words[stop.kind]}`,
     `  ${formatCount(reading.segments.length)} segments, ${formatBytes(reading.bytes)}: ${formatCount(reading.transactions)} transactions${uncounted}; DDL ${reading.ddl}`,
+    ...describeLimited(replay.limited).map((line) => `  NOT WHOLE: ${line}`),
   ];
 }

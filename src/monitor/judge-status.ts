@@ -1,4 +1,4 @@
-import { defaultSlotLimit, judgeSlot } from '../capture/governor.ts';
+import { defaultSlotLimit, describeExcess, judgeSlot } from '../capture/governor.ts';
 import type { CommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
 import type { Finding } from '../model/finding.ts';
@@ -16,6 +16,8 @@ export interface StatusFacts {
   readonly stream: { readonly tidemark: Lsn; readonly latestCommitTime: CommitTime | undefined } | undefined;
   /** Ends of the recovery windows in the newest stream. */
   readonly windowEnds: readonly Lsn[];
+  /** Tables of which not all changes are stored, in words. */
+  readonly limited: readonly string[];
   /** Complete and authentic, whole ones. */
   readonly snapshots: readonly { readonly id: string; readonly at: CommitTime; readonly waiting: boolean }[];
   /** That no trusted key vouches for. */
@@ -123,7 +125,7 @@ function slotFindings(look: SourceLook, { stream, slotLimit }: StatusFacts): Fin
       error('status.slot', `the server gave the slot up (${slot.lostWhy ?? 'its WAL was removed'})`, ANEW),
     ];
   const limit = slotLimit ?? defaultSlotLimit(look.keepMegabytes);
-  const { level, why } = judgeSlot({ ...slot, at: 0, position: look.position }, undefined, limit);
+  const { level, why, own } = judgeSlot({ ...slot, at: 0, position: look.position }, [], limit);
   return [
     ...(slot.activePid === undefined
       ? [error('status.capture', 'capture is not running: nobody reads from the slot', START)]
@@ -132,9 +134,9 @@ function slotFindings(look: SourceLook, { stream, slotLimit }: StatusFacts): Fin
       ? []
       : [
           {
-            level: level === 'relieve' ? ('error' as const) : ('warning' as const),
+            level: own > limit ? ('error' as const) : ('warning' as const),
             check: 'status.slot',
-            message: why,
+            message: own > limit ? describeExcess(own, limit) : why,
           },
         ]),
   ];
@@ -148,9 +150,14 @@ function staleFindings(look: SourceLook | undefined, lag: Status['lag']): Findin
   ];
 }
 
-function repositoryFindings({ stream, windowEnds, snapshots, refused }: StatusFacts): Finding[] {
+function repositoryFindings({ stream, windowEnds, snapshots, refused, limited }: StatusFacts): Finding[] {
   const take = { remedy: 'run `tidemark snapshot`' };
-  const found: Finding[] = [];
+  const found: Finding[] = limited.map((message) => ({
+    level: 'info',
+    check: 'status.tables',
+    message: `${message}: a restore has them as the snapshot before has`,
+    remedy: 'give it a primary key, or REPLICA IDENTITY FULL; else each snapshot brings it up to date',
+  }));
   if (refused > 0)
     found.push(
       error('status.snapshot', `${refused} snapshot(s) are not authentic`, {

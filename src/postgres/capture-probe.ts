@@ -32,6 +32,7 @@ export interface CaptureServer {
 
 /** sql/introspect/capture-tables.sql */
 export interface CaptureTable extends RelationName {
+  readonly oid: string;
   readonly kind: 'r' | 'p' | 'f';
   readonly persistence: 'p' | 'u';
   readonly isPartition: boolean;
@@ -49,6 +50,22 @@ export interface CaptureTable extends RelationName {
   readonly inChanges: boolean;
   readonly rowsFiltered: boolean;
   readonly changesFiltered: boolean;
+  /** As which member of the two publications: another text once it was taken out and added again. */
+  readonly members: string;
+  /** A digest. */
+  readonly columns: string;
+  /** Another one once it was rewritten or truncated. */
+  readonly storage: string;
+  readonly bornWithKey: boolean;
+}
+
+/** sql/introspect/capture-schema.sql */
+export interface CaptureSchema {
+  readonly xmin: string;
+  /** Our event triggers; empty unless all three are there and fire. */
+  readonly triggers: string;
+  /** A digest of what is no column of a table. */
+  readonly objects: string;
 }
 
 /** What a role turned out to be able to do. */
@@ -69,6 +86,12 @@ export async function readCaptureServer(reader: CatalogReader, names: Names): Pr
   const [server] = await reader.query<CaptureServer>(sql, [names.rows, names.changes]);
   if (server === undefined) throw new Error('the server answered no row about itself');
   return server;
+}
+
+export async function readCaptureSchema(reader: CatalogReader): Promise<CaptureSchema> {
+  const [schema] = await reader.query<CaptureSchema>(sqlFile('introspect/capture-schema'));
+  if (schema === undefined) throw new Error('the server answered no row about its schema');
+  return schema;
 }
 
 export function readCaptureTables(reader: CatalogReader, names: Names): Promise<CaptureTable[]> {

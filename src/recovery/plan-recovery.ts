@@ -9,6 +9,8 @@ import type { SourceHistory } from '../catalog/source-history.ts';
 import { hasAll } from '../catalog/window.ts';
 import type { Wanted } from '../catalog/window.ts';
 import { streamTip } from '../catalog/stream-tip.ts';
+import { limitedBefore } from '../catalog/tables.ts';
+import type { LimitedTable } from '../catalog/tables.ts';
 import type { StreamTip } from '../catalog/stream-tip.ts';
 import { parseCommitTime } from '../model/commit-time.ts';
 import { Failure } from '../model/failure.ts';
@@ -31,6 +33,8 @@ export interface RecoveryPlan {
     readonly reading: Reading;
     /** How far the stream is known: what a replay that meets no later commit goes by. */
     readonly reach: StreamTip;
+    /** Tables of which some changes before the point are missing: nobody published them. */
+    readonly limited: readonly LimitedTable[];
   };
 }
 
@@ -71,7 +75,7 @@ export async function planRecovery(
   }
   const own = await ownInstant(history, { target, choice, wanted, read });
   if (own !== undefined) return { target, snapshot: named(own) };
-  if (choice.kind === 'chosen') return planReplay(history, target, choice);
+  if (choice.kind === 'chosen') return planReplay(history, choice, options);
   const { windows } = await recoveryWindows(history, await readManifests(history, options), wanted);
   throw refusal({ target, wanted, places, windows, snapshots: read, gaps: choice.gaps });
 }
@@ -140,18 +144,20 @@ async function ownInstant(
 
 async function planReplay(
   history: SourceHistory,
-  target: RecoveryTarget,
   choice: ChosenPoint,
+  { target, signal }: Pick<PlanOptions, 'target' | 'signal'>,
 ): Promise<RecoveryPlan> {
   const view = history.streams.find(({ id }) => id === choice.stream);
   if (view === undefined) throw new TypeError('a chosen stream is one of the history');
   const reading = await readingBetween(view, choice.scanFrom, choice.to);
   const reach = await streamTip(view);
   const { location } = view.repository.store;
+  const at = { source: history.source, stream: view.id };
+  const limited = await limitedBefore(view.repository, at, { position: choice.to, signal });
   return {
     target,
     snapshot: named(choice.base),
-    replay: { ...choice, repository: location, reading, reach },
+    replay: { ...choice, repository: location, reading, reach, limited },
   };
 }
 

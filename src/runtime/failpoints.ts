@@ -57,6 +57,7 @@ export const FAILPOINTS = [
   'capture.slot-dropped',
   'capture.admitted',
   'capture.started',
+  'capture.table-gaps-stored',
   'capture.beat-uncommitted',
   'capture.beat-committed',
   'capture.run-packed',

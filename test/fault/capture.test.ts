@@ -61,6 +61,7 @@ const POINTS: Readonly<Record<Exclude<Of<'capture'>, 'capture.chapter-stored'>, 
   'capture.slot-dropped': { times: [1], before: dropSlot, gap: true },
   'capture.admitted': { times: [1] },
   'capture.started': { times: [1] },
+  'capture.table-gaps-stored': { times: [1] },
   'capture.beat-uncommitted': { times: [1] },
   'capture.beat-committed': { times: [1] },
   'capture.run-packed': { times: [1, 3] },
@@ -97,6 +98,29 @@ test.for(Object.entries(POINTS).flatMap(([point, { times }]) => times.map((time)
     expect((await storedWords({ url: at.path })).gaps).toMatchObject([{ reason: 'slot-dropped' }]);
   },
 );
+
+test('killed again and again, each time after its first heartbeat is stored: a snapshot taken meanwhile becomes usable', async () => {
+  await using at = await prepared();
+  const common = ['--url', at.url, '--repository', at.path];
+  const work = load(at.url, 1);
+  const beats = async (): Promise<number> =>
+    (await storedStreams({ url: at.path })).flatMap(({ runs }) =>
+      runs.flatMap(({ heartbeats }) => heartbeats),
+    ).length;
+  let use: string | undefined;
+  for (let round = 1; use !== 'usable' && round <= 4; round += 1) {
+    const before = await beats();
+    // Only what can't wait is stored within an hour.
+    const run = capture(at.url, at.path, ['--flush', '60min']);
+    await until(async () => (await beats()) > before);
+    await run.stop('SIGKILL');
+    if (round === 1) await tidemarkJson(['snapshot', ...common]);
+    const { snapshots } = await tidemarkJson(['list', ...common]);
+    use = (snapshots as { use: string }[])[0]?.use;
+  }
+  await work.end();
+  expect(use).toBe('usable');
+});
 
 test('I 3: a store that answers 503, drops answers and goes away: nothing is lost, and nothing confirmed that is not stored', async () => {
   await using s3 = await startS3();

@@ -3,40 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { beaten, captured, moment, overcome } from '../support/bad-day.ts';
 import { namesOf } from '../support/capture.ts';
+import { capture } from '../support/capturing.ts';
 import { newDatabase, rows, sql, testServer } from '../support/postgres.ts';
 import { until } from '../support/until.ts';
 
 const LOST = `INSERT INTO ledger (note) VALUES ('lost')`;
-
-type Strike = (
-  url: string,
-  slot: string,
-  server: ThrowawayServer,
-) => Promise<Awaited<ReturnType<typeof moment>>>;
-
-/** What is the same on all majors, each on one of them. */
-const ONCE: Readonly<Record<14 | 18, readonly [string, string, Strike]>> = {
-  14: [
-    'I 41: somebody dropped the slot and made another one under its name',
-    'slot-dropped',
-    async (url, slot, server) => {
-      await sql(url, `SELECT pg_drop_replication_slot('${slot}')`);
-      await sql(url, LOST);
-      const elsewhere = await newDatabase(server);
-      await sql(elsewhere, `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
-      return moment(url);
-    },
-  ],
-  18: [
-    'I 43: somebody moved the slot on',
-    'foreign-consumer',
-    async (url, slot) => {
-      await sql(url, LOST);
-      await sql(url, `SELECT pg_replication_slot_advance('${slot}', pg_current_wal_lsn())`);
-      return moment(url);
-    },
-  ],
-};
 
 describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) => {
   let server: ThrowawayServer;
@@ -66,13 +37,6 @@ describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) =
     expect(await overcome(server, company, { lost })).toEqual(['slot-lost']);
   });
 
-  test.for([ONCE[major]])('%s', async ([, reason, strike]) => {
-    await using company = await captured(server);
-    const { slot } = await namesOf(company.path);
-    const lost = await strike(company.url, slot, server);
-    expect(await overcome(server, company, { lost })).toEqual([reason]);
-  });
-
   test('I 21: publications made anew, equal to what they were, while capture is stopped', async () => {
     await using company = await captured(server);
     const { url, path } = company;
@@ -84,5 +48,41 @@ describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) =
     const lost = await moment(url);
     await sql(url, `CREATE PUBLICATION ${published} FOR ALL TABLES WITH (publish = 'insert, truncate')`);
     expect(await overcome(server, company, { lost })).toEqual(['publication-changed']);
+  });
+});
+
+describe('on one major', { timeout: 120_000 }, () => {
+  let server: ThrowawayServer;
+  beforeAll(async () => {
+    server = await testServer(16, { max_replication_slots: '20', max_wal_senders: '20' });
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test('I 43: somebody moved the slot on', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { slot } = await namesOf(path);
+    await sql(url, LOST);
+    await sql(url, `SELECT pg_replication_slot_advance('${slot}', pg_current_wal_lsn())`);
+    const lost = await moment(url);
+    expect(await overcome(server, company, { lost })).toEqual(['foreign-consumer']);
+  });
+
+  test('I 41: somebody dropped the slot and made another one under its name: not ours to drop', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { slot } = await namesOf(path);
+    await sql(url, `SELECT pg_drop_replication_slot('${slot}')`);
+    const elsewhere = await newDatabase(server);
+    await sql(elsewhere, `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`);
+    const run = capture(url, path);
+    expect(await run.said('snapshot-wanted')).toMatchObject({ reason: 'slot-dropped' });
+    expect(await run.said('lost')).toMatchObject({ failure: { code: 'source.slot_in_use' } });
+    const left = `SELECT database AS "database" FROM pg_replication_slots WHERE slot_name = '${slot}'`;
+    expect(await rows(url, left)).toEqual([{ database: new URL(elsewhere).pathname.slice(1) }]);
+    await sql(elsewhere, `SELECT pg_drop_replication_slot('${slot}')`);
+    await run.said('streaming');
+    expect((await run.stop()).exitCode).toBe(0);
+    expect(await rows(url, left)).toEqual([{ database: new URL(url).pathname.slice(1) }]);
   });
 });

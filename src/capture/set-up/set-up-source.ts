@@ -150,7 +150,7 @@ export async function runTogether(session: Connection, steps: readonly Step[]): 
 }
 
 /** One table at a time, so that no lock is held while another is waited for. What stands in the way only now, in words. */
-async function runAlone(session: Connection, step: Step): Promise<string | undefined> {
+export async function runAlone(session: Connection, step: Step): Promise<string | undefined> {
   try {
     await session.execute(step.sql);
     return undefined;

@@ -26,7 +26,11 @@ export function addCaptureCommand(program: Command, run: CommandContext): void {
       'relieve the source of the slot when more WAL waits for it (default: half of max_slot_wal_keep_size, else 10GB)',
       size('--max-slot-lag'),
     )
-    .option('--resnapshot', 'follow each gap by a new snapshot: an hour apart, four a day at most', false)
+    .option(
+      '--resnapshot',
+      'follow gaps and schema changes by new snapshots: an hour apart, four a day at most',
+      false,
+    )
     .option('--until <LSN>', 'end once everything before this position is stored');
   run.action(command, async ({ settings, terminal, signal, options }) => {
     await captureJob(settings, { ...options, onEvent: reporter(terminal), signal });

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { listJob } from '../../app/list-job.ts';
 import type { ListedSnapshot, Listing } from '../../app/list-job.ts';
+import { describeLimited } from '../../catalog/tables.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { displayRelation } from '../../model/identifiers.ts';
 import { formatBytes, formatCount } from '../../model/quantities.ts';
@@ -60,6 +61,7 @@ function historyLines(listed: Listing): string[] {
       ({ id, source, from, to, latestCommitTime, repository }) =>
         `stream ${id} of ${source}${several(listed, ` in ${repository}`).join('')}: ${from} to ${to}, latest commit ${latestCommitTime ?? 'none yet'}`,
     ),
+    ...streams.flatMap(({ limited }) => describeLimited(limited)),
     ...windows.map(
       ({ from, to, fromTime, toTime }) =>
         `window: ${fromTime ?? 'no time'} to ${toTime ?? 'no time'} (${from} to ${to}): every instant can be restored`,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { planRestoreJob, restoreJob } from '../../app/restore-job.ts';
 import type { PointReport, RestoreJobOptions } from '../../app/restore-job.ts';
+import { describeLimited } from '../../catalog/tables.ts';
 import { FAILURE_CODES } from '../../model/failure-codes.ts';
 import { displayRelation } from '../../model/identifiers.ts';
 import { formatBytes, formatCount, formatDuration } from '../../model/quantities.ts';
@@ -159,6 +160,7 @@ function changesLines({ changes }: PointReport): string[] {
       : [
           `  ${formatCount(changes.ignoredMessages)} message(s) about schema changes were not the source’s own: somebody sent them under the name, they were ignored`,
         ]),
+    ...describeLimited(changes.limited).map((line) => `  NOT WHOLE: ${line}`),
     ...(changes.sequencesKnown
       ? []
       : [

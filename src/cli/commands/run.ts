@@ -74,6 +74,7 @@ function describe(event: RunEvent): Described {
     case 'gap':
     case 'ignored-messages':
     case 'lost':
+    case 'publications-tended':
     case 'schema-changed':
     case 'slot':
     case 'snapshot-alert':
@@ -86,6 +87,7 @@ function describe(event: RunEvent): Described {
     case 'status':
     case 'store-trouble':
     case 'streaming':
+    case 'tables-limited':
     case 'waiting':
       return describeCapture(event);
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { StreamDocument } from '../../../src/archive/stream-documents.ts';
-import { defaultSlotLimit, judgeSlot } from '../../../src/capture/governor.ts';
+import { defaultSlotLimit, judgeSlot, remember, restUntil } from '../../../src/capture/governor.ts';
 import type { SlotLook } from '../../../src/capture/governor.ts';
 import { isSynchronous, judge } from '../../../src/capture/gates.ts';
 import type { GateFacts } from '../../../src/capture/gates.ts';
@@ -137,19 +137,51 @@ const LOOK: SlotLook = {
 
 test('the slot goes only for what we have not confirmed, never for WAL that somebody else pins', () => {
   const pinned = { ...LOOK, restart: asLsn(1n) };
-  expect(judgeSlot(pinned, undefined, 1000n)).toMatchObject({ level: 'pinned', own: 0n, pinned: 9999n });
-  const behind = { ...LOOK, confirmed: asLsn(8999n), restart: asLsn(1n) };
-  expect(judgeSlot(behind, undefined, 1000n)).toMatchObject({ level: 'relieve', own: 1001n });
-  expect(judgeSlot({ ...LOOK, confirmed: asLsn(9400n) }, undefined, 1000n).level).toBe('warning');
-  expect(judgeSlot({ ...LOOK, confirmed: asLsn(9600n) }, undefined, 1000n).level).toBe('fine');
+  expect(judgeSlot(pinned, [], 1000n)).toMatchObject({ level: 'pinned', own: 0n, pinned: 9999n });
+  const behind = { ...LOOK, confirmed: asLsn(7999n), restart: asLsn(1n) };
+  expect(judgeSlot(behind, [], 1000n)).toMatchObject({ level: 'relieve', own: 2001n });
+  expect(judgeSlot({ ...LOOK, confirmed: asLsn(9400n) }, [], 1000n).level).toBe('warning');
+  expect(judgeSlot({ ...LOOK, confirmed: asLsn(9600n) }, [], 1000n).level).toBe('fine');
 });
 
-test('the time that is left follows from the rate of late', () => {
-  const before = { ...LOOK, safeBytes: 3000n };
-  const now = { ...LOOK, at: 10_000, position: asLsn(11_000n), confirmed: asLsn(11_000n), safeBytes: 2000n };
-  expect(judgeSlot(now, before, 10_000n)).toMatchObject({ secondsLeft: 20, level: 'pinned' });
-  expect(judgeSlot({ ...now, safeBytes: -5n }, before, 10_000n).secondsLeft).toBe(0);
-  expect(judgeSlot({ ...now, position: before.position }, before, 10_000n).secondsLeft).toBe(undefined);
+/** What is said of the last of several looks, ten seconds apart, at which so much waited for us. */
+function levels(...lags: readonly bigint[]): string {
+  let looks: readonly SlotLook[] = [];
+  let level = '';
+  lags.forEach((lag, index) => {
+    const now = { ...LOOK, at: index * 10_000, confirmed: asLsn(10_000n - lag) };
+    ({ level } = judgeSlot(now, looks, 1000n));
+    looks = remember(looks, now);
+  });
+  return level;
+}
+
+test('P7, I 51: above the limit the slot stays as long as capture catches up', () => {
+  expect(levels(1900n)).toBe('warning');
+  expect(levels(1900n, 1900n, 1900n, 1900n, 1900n, 1900n)).toBe('warning');
+  expect(levels(1900n, 1900n, 1900n, 1900n, 1900n, 1900n, 1900n)).toBe('relieve');
+  expect(levels(1900n, 1800n, 1700n, 1650n, 1600n, 1550n, 1500n, 1450n, 1400n)).toBe('warning');
+  // It fell, and stands still since.
+  expect(levels(1900n, 1400n, 1400n, 1400n, 1400n, 1400n, 1400n, 1400n, 1400n)).toBe('relieve');
+  expect(levels(1100n, 1351n)).toBe('relieve');
+  expect(levels(1900n, 1900n, 1900n, 900n, 1900n, 1900n, 1900n, 1900n)).toBe('warning');
+});
+
+test('the time that is left follows from how the kept WAL has grown, over half a minute at least', () => {
+  const before = { ...LOOK, safeBytes: 5000n };
+  const now = { ...LOOK, at: 40_000, position: asLsn(14_000n), confirmed: asLsn(14_000n), safeBytes: 2000n };
+  expect(judgeSlot(now, [before], 10_000n)).toMatchObject({ secondsLeft: 20, level: 'pinned' });
+  expect(judgeSlot({ ...now, safeBytes: -5n }, [before], 10_000n).secondsLeft).toBe(0);
+  expect(judgeSlot({ ...now, restart: asLsn(14_000n) }, [before], 10_000n).secondsLeft).toBe(undefined);
+  expect(judgeSlot({ ...now, at: 29_000 }, [before], 10_000n).secondsLeft).toBe(undefined);
+});
+
+test('after a relief a slot is made a minute later, then two, four, up to an hour', () => {
+  const minute = 60_000;
+  const times = [0, 1, 3, 7, 15, 31, 63, 123].map((at) => at * minute);
+  const rests = times.map((at, index) => (restUntil(times.slice(0, index + 1)) - at) / minute);
+  expect(rests).toEqual([1, 2, 4, 8, 16, 32, 60, 60]);
+  expect(restUntil([0, 25 * 60 * minute])).toBe(25 * 60 * minute + minute);
 });
 
 test('the limit is half of what the server keeps, else 10 GB', () => {

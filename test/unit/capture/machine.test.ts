@@ -136,7 +136,7 @@ class World {
     this.send({
       kind: 'received',
       now: this.now,
-      held: { open, transactions, wholeBytes, openBytes, end: asLsn(end) },
+      held: { open, transactions, wholeBytes, openBytes, end: asLsn(end), urgent: transactions === 3 },
     });
   }
 
@@ -291,9 +291,18 @@ test('a server that waits for an answer gets what is whole stored at once, and a
   expect(world.confirmed.at(-1)).toBe(world.position);
 });
 
+test('what is urgent is cut at once, and what comes behind it waits again', () => {
+  const world = live([{ kind: 'begin' }, { kind: 'commit' }, { kind: 'begin' }, { kind: 'commit' }]);
+  expect(world.runs.size).toBe(0);
+  for (const kind of ['begin', 'commit'] as const) world.move({ kind });
+  expect(world.runs.size).toBe(1);
+  for (const kind of ['begin', 'commit'] as const) world.move({ kind });
+  expect(world.runs.size).toBe(1);
+});
+
 test('the table is total: every event in every phase leaves a state, and `ended` stays', () => {
   const phases: readonly Phase[] = ['starting', 'streaming', 'draining', 'settling', 'ended'];
-  const held = { end: START, open: false, transactions: 0, wholeBytes: 0, openBytes: 0 };
+  const held = { end: START, open: false, transactions: 0, wholeBytes: 0, openBytes: 0, urgent: false };
   const events: readonly Event[] = [
     { kind: 'started', now: 1 },
     { kind: 'received', now: 1, held },

@@ -24,7 +24,12 @@ function signed(facts: object, key = KEY): string {
 }
 
 function listener(beats = new Beats()): OwnMessages {
-  return new OwnMessages({ beats, signature: { key: KEY, sourceId: 'me' }, around: XID + 5n });
+  return new OwnMessages({
+    beats,
+    signature: { key: KEY, sourceId: 'me' },
+    around: XID + 5n,
+    since: asLsn(400n),
+  });
 }
 
 function said(own: OwnMessages, bytes: Buffer, xid = 77): ReturnType<OwnMessages['take']> {
@@ -44,6 +49,13 @@ test('P12: a heartbeat counts when its nonce comes back with its xid, and by wha
   expect(said(listener(beats), bytes, 78)).toMatchObject({ ignored: 1, heartbeats: [] });
   const other = message('tidemark:heartbeat', heartbeatMessage('m', {}));
   expect(said(listener(beats), other)).toMatchObject({ ignored: 1, heartbeats: [] });
+});
+
+test('P12: a heartbeat from before a restart counts for nothing either, but nobody need hear of it', () => {
+  const own = listener();
+  own.message(message('tidemark:heartbeat', heartbeatMessage('n', {})), 77);
+  own.commit({ ...TRANSACTION, commitLsn: asLsn(399n) });
+  expect(own.take()).toMatchObject({ ignored: 0, heartbeats: [] });
 });
 
 const ddl = { kind: 'ddl', source: 'me', xid: String(XID) };

@@ -52,6 +52,11 @@ const TABLE: CaptureTable = {
   inChanges: false,
   rowsFiltered: false,
   changesFiltered: false,
+  oid: '16384',
+  members: '/',
+  columns: '',
+  storage: '',
+  bornWithKey: true,
 };
 const publication = (
   name: string,
@@ -124,6 +129,11 @@ const anyTable: fc.Arbitrary<CaptureTable> = fc.record({
   inChanges: fc.boolean(),
   rowsFiltered: fc.boolean(),
   changesFiltered: fc.boolean(),
+  oid: fc.constant('16384'),
+  members: fc.constant('/'),
+  columns: fc.constant(''),
+  storage: fc.constant(''),
+  bornWithKey: fc.constant(true),
 });
 const anyRights = fc.record({
   allTables: fc.boolean(),

@@ -27,6 +27,7 @@ const FACTS: StatusFacts = {
   windowEnds: [TIDEMARK],
   snapshots: [SNAPSHOT],
   refused: 0,
+  limited: [],
   slotLimit: undefined,
   schedules: [],
 };
