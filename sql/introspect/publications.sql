@@ -9,6 +9,9 @@ SELECT p.pubname      AS "name",
        p.pubviaroot   AS "viaRoot",
        pg_get_userbyid(p.pubowner)         AS "owner",
        pg_has_role(p.pubowner, 'USAGE')    AS "owned",
+       -- A row filter or a column list (15 on) keeps changes back: never ours.
+       EXISTS (SELECT FROM pg_publication_rel m
+                WHERE m.prpubid = p.oid AND coalesce(to_jsonb(m) ->> 'prqual', to_jsonb(m) ->> 'prattrs') IS NOT NULL) AS "filtered",
        -- Options and identity alone: tables come and go within the application's own transactions.
        encode(sha256(convert_to((to_jsonb(p) - 'pubowner')::text, 'UTF8')), 'hex') AS "shape",
        encode(sha256(convert_to((to_jsonb(p) - 'pubowner')::text || coalesce(

@@ -2,6 +2,7 @@ import type { GapDocument, StreamDocument } from '../archive/stream-documents.ts
 import { Failure } from '../model/failure.ts';
 import { formatLsn, parseLsn } from '../model/lsn.ts';
 import type { Lsn } from '../model/lsn.ts';
+import type { Publication } from '../postgres/publications.ts';
 import type { SystemIdentity } from '../postgres/replication-stream.ts';
 import { isSlotLost } from '../postgres/slot.ts';
 import type { Slot } from '../postgres/slot.ts';
@@ -18,7 +19,7 @@ export interface GateFacts {
   readonly sourceId: string | undefined;
   readonly synchronousNames: string;
   readonly slot: Slot | undefined;
-  readonly publications: readonly { readonly name: string; readonly shape: string }[];
+  readonly publications: readonly Pick<Publication, 'name' | 'shape' | 'filtered'>[];
 }
 
 /** The stream that is to go on, and up to where it is stored. */
@@ -122,6 +123,8 @@ function judgePublications({ publications }: GateFacts, { stream }: Going): Verd
     if (found === undefined) return gap('publication-changed', `publication ${expected.name} is gone`);
     if (found.shape !== expected.sha256)
       return gap('publication-changed', `publication ${expected.name} is another one than it was`);
+    if (found.filtered)
+      return gap('publication-changed', `publication ${expected.name} has got a row filter or a column list`);
   }
   return undefined;
 }

@@ -138,7 +138,8 @@ export class Watch {
     const { session, names, stream } = this.#options;
     const found = await readPublications(session, [names.rows, names.changes]);
     for (const expected of stream.publications) {
-      if (found.find(({ name }) => name === expected.name)?.shape !== expected.sha256)
+      const now = found.find(({ name }) => name === expected.name);
+      if (now?.shape !== expected.sha256 || now.filtered)
         throw new Failure('source.changed', `publication ${expected.name} is another one than it was`);
     }
     return found;

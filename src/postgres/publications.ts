@@ -12,6 +12,8 @@ export interface Publication {
   readonly viaRoot: boolean;
   readonly owner: string;
   readonly owned: boolean;
+  /** Some table is in it with a row filter or a column list. */
+  readonly filtered: boolean;
   /** SHA-256 of its options and of what it is: another one once it was dropped and made again. */
   readonly shape: string;
   /** SHA-256 of options, tables, filters and columns: equal as long as the publication carries the same. */

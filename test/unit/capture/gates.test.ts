@@ -33,8 +33,8 @@ const FACTS: GateFacts = {
   synchronousNames: '',
   slot: SLOT,
   publications: [
-    { name: 'rows', shape: 'a' },
-    { name: 'changes', shape: 'b' },
+    { name: 'rows', shape: 'a', filtered: false },
+    { name: 'changes', shape: 'b', filtered: false },
   ],
 };
 const STREAM = {
@@ -72,8 +72,18 @@ test.each<[string, Partial<GateFacts>, string]>([
     'publication changed',
     {
       publications: [
-        { name: 'rows', shape: 'x' },
-        { name: 'changes', shape: 'b' },
+        { name: 'rows', shape: 'x', filtered: false },
+        { name: 'changes', shape: 'b', filtered: false },
+      ],
+    },
+    'publication-changed',
+  ],
+  [
+    'a table that is published with a filter',
+    {
+      publications: [
+        { name: 'rows', shape: 'a', filtered: false },
+        { name: 'changes', shape: 'b', filtered: true },
       ],
     },
     'publication-changed',

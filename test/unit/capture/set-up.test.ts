@@ -70,6 +70,7 @@ const publication = (
   delete: publish.includes('delete'),
   truncate: publish.includes('truncate'),
   viaRoot: false,
+  filtered: false,
   owner: 'app',
   owned: true,
   shape: '',
