@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
@@ -12,7 +12,7 @@ import {
   stockDump,
   testServer,
 } from '../support/postgres.ts';
-import { start, temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
+import { reached, start, temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 
 let server: ThrowawayServer;
 beforeAll(async () => {
@@ -319,4 +319,61 @@ test('I 15: an idle server that writes its WAL out seldom is asked to do it now'
     },
     { timeout: 9000 },
   );
+});
+
+test('I 15: a snapshot counts only once what it shows is on the source’s disk', async () => {
+  await using lazy = await testServer(17, { wal_writer_delay: '10s' });
+  const url = await newDatabase(lazy);
+  await using folder = await temporaryFolder();
+  await sql(url, 'CREATE TABLE t (id int); CHECKPOINT');
+  await using connection = await session(url);
+  await connection.execute("SET synchronous_commit = 'off'");
+  const running = start(['snapshot', '--url', url, '--repository', folder.path], {
+    env: { TIDEMARK_FAILPOINTS: 'snapshot.locked=sleep:1000' },
+  });
+  await reached(running, 'snapshot.locked');
+  await connection.execute('INSERT INTO t SELECT generate_series(1, 1000)');
+  expect((await running).exitCode).toBe(0);
+  const snapshots = join(folder.path, 'sources/main/snapshots');
+  const [id = ''] = readdirSync(snapshots);
+  const manifest = JSON.parse(readFileSync(join(snapshots, id, 'manifest.json'), 'utf8')) as {
+    tie: { upper: string };
+  };
+  expect(await isFlushed(connection, manifest.tie.upper)).toBe(true);
+});
+
+test('I 48: what a restore would not bring back is told, each by its name', async () => {
+  const source = await newDatabase(server);
+  await sql(
+    source,
+    `CREATE TABLE kept (id int PRIMARY KEY); CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY);
+     CREATE TABLE keyless (v int); CREATE MATERIALIZED VIEW seen AS SELECT 1 AS n; CREATE EXTENSION postgres_fdw;
+     CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw; CREATE FOREIGN TABLE far (id int) SERVER elsewhere;
+     SELECT lo_from_bytea(0, 'large')`,
+  );
+  await using folder = await temporaryFolder();
+  const common = ['--repository', folder.path];
+  const said = await tidemark(['snapshot', '--url', source, ...common, '--no-large-objects']);
+  expect(said.exitCode).toBe(0);
+  const told = {
+    'unlogged-table': ['public.fleeting'],
+    'foreign-table': ['public.far'],
+    'materialized-view': ['public.seen'],
+    'no-identity': ['public.keyless'],
+    'large-objects-excluded': [],
+    'role-passwords': [],
+  };
+  const shown = await tidemarkJson(['show', 'latest', ...common]);
+  const { coverage } = shown['manifest'] as { coverage: { kind: string; objects: string[] }[] };
+  expect(Object.fromEntries(coverage.map(({ kind, objects }) => [kind, objects]))).toEqual(told);
+  const text = await tidemark(['show', 'latest', ...common]);
+  for (const word of Object.entries(told).flat(2)) expect(text.stdout).toContain(word);
+  // At once, too, where it would be missed: views are made again, and keys concern changes alone.
+  for (const word of ['public.fleeting', 'public.far', 'large objects', 'passwords'])
+    expect(said.stderr).toContain(word);
+  const target = absentDatabase(server);
+  const restored = await tidemark(['restore', ...common, '--target', target, '--create']);
+  expect(restored.exitCode).toBe(0);
+  for (const word of ['public.fleeting', 'public.far', 'large objects', 'passwords'])
+    expect(restored.stdout).toContain(word);
 });
