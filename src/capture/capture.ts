@@ -21,6 +21,7 @@ const IN_USE = '55006';
 /** Nothing that a later attempt could find otherwise, or that should be tried again unseen. */
 const FINAL = new Set([
   'source.protocol',
+  'source.row_too_large',
   'source.synchronous',
   'source.pooler',
   'source.not_set_up',

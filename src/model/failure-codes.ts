@@ -48,6 +48,11 @@ export const FAILURE_CODES = {
     exit: 6,
     remedy: 'the connection was lost; take the snapshot again when the server is back',
   },
+  'source.row_too_large': {
+    exit: 6,
+    remedy:
+      'PostgreSQL makes no text of more than 1 GB, which a bytea has from 512 MB on: keep the value in pieces or as a large object; then drop the slot, if capture stopped there: it goes on behind a gap',
+  },
   'source.error': { exit: 6, remedy: 'see the SQLSTATE and the message' },
   'source.protocol': {
     exit: 6,

@@ -25,6 +25,7 @@ type Kind =
   | 'lock_timeout'
   | 'space'
   | 'row_security'
+  | 'row_too_large'
   | 'error';
 
 const NETWORK: Readonly<Record<string, Kind>> = {
@@ -45,6 +46,7 @@ const BY_SQLSTATE: Readonly<Record<string, Kind>> = {
   '28000': 'authentication',
   '3D000': 'no_database',
   '42501': 'permission',
+  '54000': 'row_too_large',
   '55P03': 'lock_timeout',
   '53100': 'space',
   '57P01': 'lost',
@@ -68,6 +70,9 @@ export function postgresFailure(error: unknown, side: Side, what: string): Failu
 function kindOf(error: ServerError): Kind {
   const code = error.code ?? '';
   if (/row-level security/.test(error.message) && code === '42501') return 'row_security';
+  // elog(), which no server translates; its SQLSTATE stands for any internal error (MemoryContextAlloc).
+  if (code === 'XX000' && error.message.startsWith('invalid memory alloc request size'))
+    return 'row_too_large';
   const known = BY_SQLSTATE[code] ?? NETWORK[code];
   if (known !== undefined) return known;
   if (code.startsWith('08')) return 'lost';
@@ -88,6 +93,8 @@ function codeOf(side: Side, kind: Kind): FailureCode {
       return side === 'target' ? 'target.space' : 'source.error';
     case 'row_security':
       return side === 'source' ? 'source.row_security' : 'target.permission';
+    case 'row_too_large':
+      return side === 'source' ? 'source.row_too_large' : 'target.error';
     case 'authentication':
     case 'no_database':
     case 'permission':

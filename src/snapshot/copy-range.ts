@@ -6,6 +6,7 @@ import type { CodecThreads } from '../archive/codec-threads.ts';
 import type { Compression, Manifest } from '../archive/manifest.ts';
 import { PART_BYTES, memberName } from '../archive/member-name.ts';
 import { Failure } from '../model/failure.ts';
+import { displayRelation } from '../model/identifiers.ts';
 import type { Connection, CopyReceived } from '../postgres/connection.ts';
 import { CopyBuffers } from '../postgres/copy-out.ts';
 import type { ArchiveOutput } from './archive-output.ts';
@@ -55,10 +56,18 @@ export async function copyRange(
   const parts = new PartWriter(output, job);
   const binary = how.format === 'binary' ? streamCheck('binary') : undefined;
   const copy = connection.copyOut(copyOutStatement(relation, ranges[range.index] ?? {}, how), buffers);
-  for await (const bytes of copy) {
-    binary?.see(bytes);
-    job.onBytes(bytes.length);
-    await parts.write(bytes);
+  try {
+    for await (const bytes of copy) {
+      binary?.see(bytes);
+      job.onBytes(bytes.length);
+      await parts.write(bytes);
+    }
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'source.row_too_large') throw error;
+    throw new Failure(error.code, `a row of ${displayRelation(relation)} is too large: ${error.message}`, {
+      facts: { ...error.facts, table: displayRelation(relation) },
+      cause: error,
+    });
   }
   const received = copy.received();
   binary?.finish(received.rows);

@@ -15,7 +15,7 @@ import {
 import type { Capturing } from '../support/capturing.ts';
 import { newDatabase, rows, session, sql, testServer } from '../support/postgres.ts';
 import { storedWords } from '../support/stored-stream.ts';
-import { temporaryFolder } from '../support/tidemark.ts';
+import { temporaryFolder, tidemark } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 
 const LONG = 120_000;
@@ -137,3 +137,38 @@ test('P7: somebody’s long transaction holds WAL: named, and the slot stays', {
   expect(kinds(run)).not.toContain('gap');
   expect(await confirmed(at.url, at.path)).toBeDefined();
 });
+
+test(
+  'a row of more than 1 GB as text: named, by snapshots and by capture, which goes on behind a gap',
+  { timeout: LONG },
+  async () => {
+    await using at = await prepared();
+    const run = capture(at.url, at.path);
+    await run.said('streaming');
+    // Eight times as long as it is large, and full of zeros.
+    await sql(
+      at.url,
+      `CREATE TABLE wide (id int PRIMARY KEY, v bit varying);
+     INSERT INTO wide SELECT 1, ${Array(14).fill('v').join(' || ')} FROM (SELECT 0::bit(80000000)::bit varying) AS b(v)`,
+    );
+    const ended = await run.running;
+    expect(ended).toMatchObject({ exitCode: 6 });
+    expect(ended.stdout + ended.stderr).toContain('source.row_too_large');
+    const taken = await tidemark(['snapshot', '--url', at.url, '--repository', at.path]);
+    expect(taken).toMatchObject({
+      exitCode: 6,
+      stderr: expect.stringMatching(/a row of public\.wide[^]*source\.row_too_large/) as unknown,
+    });
+    await sql(
+      at.url,
+      `DELETE FROM wide; SELECT pg_drop_replication_slot('${(await namesOf(at.path)).slot}')`,
+    );
+    const again = capture(at.url, at.path);
+    await again.said('snapshot-wanted');
+    await again.said('streaming');
+    await sql(at.url, LINE);
+    await until(async () => (await captured({ url: at.path })).ids.length === 1);
+    expect((await again.stop()).exitCode).toBe(0);
+    expect((await storedWords({ url: at.path })).gaps.map(({ reason }) => reason)).toEqual(['slot-dropped']);
+  },
+);
