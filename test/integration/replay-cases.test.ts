@@ -327,7 +327,7 @@ test('I 37: a database without encoding keeps its bytes', async () => {
     "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
   );
   const bytes = (n: number): string =>
-    `convert_from('\x80ff5c09${n.toString(16).padStart(2, '0')}', 'SQL_ASCII')`;
+    `convert_from('\\x80ff5c09${n.toString(16).padStart(2, '0')}', 'SQL_ASCII')`;
   await sql(
     of.source,
     `ALTER DATABASE ${new URL(of.source).pathname.slice(1)} SET client_encoding = 'SQL_ASCII'`,
@@ -341,9 +341,8 @@ test('I 37: a database without encoding keeps its bytes', async () => {
   for (const statement of statements) await connection.execute(statement);
   const stream = await takeStream(of.source, of.start, { encoding: 'SQL_ASCII' });
   await replayed(of, stream, { encoding: 'SQL_ASCII' });
-  expect(await content(of.target, '(SELECT id, v::bytea, w FROM t)')).toEqual(
-    await content(of.source, '(SELECT id, v::bytea, w FROM t)'),
-  );
+  const bytesOf = `(SELECT id, convert_to(v, 'SQL_ASCII'), w FROM t)`;
+  expect(await content(of.target, bytesOf)).toEqual(await content(of.source, bytesOf));
 });
 
 test('keys whose types bring their own operators, in schemas that no path has; keys over time', async () => {
