@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { parseLsn } from '../../src/model/lsn.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture } from './capture.ts';
+import type { Capturing } from './capturing.ts';
 import { LEDGER, capture, captured as ledgerOf, catchUp, position } from './capturing.ts';
 import { absentDatabase, newDatabase, rows, sql, stockDump } from './postgres.ts';
 import { expectSamePoint } from './same-point.ts';
@@ -88,12 +89,20 @@ export async function moment(url: string): Promise<Moment> {
 export async function overcome(
   server: ThrowawayServer,
   company: Pick<Company, 'url' | 'path' | 'before'>,
-  day: { readonly lost: Moment },
+  day: {
+    readonly lost: Moment;
+    /** A capture that was there on the bad day, and goes on. */
+    readonly run?: Capturing;
+    /** One that is gone has recorded the gap. */
+    readonly isRecorded?: true;
+  },
 ): Promise<string[]> {
   const { url, path } = company;
-  const run = capture(url, path);
-  const { reason, gap } = await run.said('snapshot-wanted');
-  expect(await run.said('gap')).toMatchObject({ gap: { id: gap, reason } });
+  const run = day.run ?? capture(url, path);
+  if (day.isRecorded !== true) {
+    const { reason, gap } = await run.said('snapshot-wanted');
+    expect(await run.said('gap')).toMatchObject({ gap: { id: gap, reason } });
+  }
   let over = false;
   void run.running.then(() => (over = true));
   await until(() => {
