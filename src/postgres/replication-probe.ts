@@ -22,7 +22,7 @@ export async function probeReplication(
     const [system] = await walsender.query<{ systemid: string; dbname: string }>('IDENTIFY_SYSTEM');
     if (system?.systemid === options.systemIdentifier && system.dbname === settings.database) return;
   } catch (error) {
-    throw error instanceof Failure ? refused(error) : error;
+    throw error instanceof Failure ? walsenderRefusal(error) : error;
   }
   throw new Failure('source.pooler', `${settings.host}:${settings.port} leads replication to another server`);
 }
@@ -45,7 +45,8 @@ const REFUSALS = new Map<unknown, { readonly code: FailureCode; readonly remedy?
   ],
 ]);
 
-function refused(failure: Failure): Failure {
+/** Why a connection for replication was refused, where that tells more than why any is. */
+export function walsenderRefusal(failure: Failure): Failure {
   const known = REFUSALS.get(failure.facts['sqlstate']);
   if (known === undefined) return failure;
   const { code, remedy } = known;

@@ -8,6 +8,7 @@ import type { Lsn } from '../model/lsn.ts';
 import type { ConnectionSettings } from './connection-settings.ts';
 import { postgresFailure } from './failures.ts';
 import { LIFT_TIMEOUTS } from './lift-timeouts.ts';
+import { walsenderRefusal } from './replication-probe.ts';
 import { clientConfig, connectFailure, isEncrypted } from './open-client.ts';
 import { tlsOptions } from './tls.ts';
 
@@ -167,8 +168,7 @@ export class ReplicationStream implements AsyncDisposable {
       await this.#service.subscribe(plugin, this.#request.slot);
       this.#fail(new Failure('source.lost', 'the server ended the stream'));
     } catch (error) {
-      const failure = this.#client === undefined ? connectFailure(error, this.#settings, 'source') : error;
-      this.#fail(failure);
+      this.#fail(error);
     } finally {
       this.#request.signal.removeEventListener('abort', abort);
       this.#socket?.destroy();
@@ -219,9 +219,16 @@ export class ReplicationStream implements AsyncDisposable {
   }
 
   #fail(error: unknown): void {
-    if (this.#failure === undefined && !this.#closing)
-      this.#failure = postgresFailure(error, 'source', 'the change stream broke');
+    if (this.#failure === undefined && !this.#closing) this.#failure = this.#failureOf(error);
     this.#socket?.destroy();
+  }
+
+  /** The package tells first by an event, of a connection that was never there, too. */
+  #failureOf(error: unknown): Failure {
+    if (error instanceof Failure) return error;
+    return this.#client === undefined
+      ? walsenderRefusal(connectFailure(error, this.#settings, 'source'))
+      : postgresFailure(error, 'source', 'the change stream broke');
   }
 
   get #socket(): Duplex | undefined {

@@ -7,6 +7,7 @@ import { parseConnectionUrl } from '../../src/postgres/connection-settings.ts';
 import { libpqEnvironment } from '../../src/postgres/libpq-environment.ts';
 import { chooseTools } from '../../src/postgres/tools.ts';
 import { beaten, captured, moment, overcome } from '../support/bad-day.ts';
+import { initCapture } from '../support/capture.ts';
 import { copyOf, serverOn } from '../support/cluster.ts';
 import { absentDatabase, newDatabase, rows, sql, stockDump, testServer, tools } from '../support/postgres.ts';
 import { expectSamePoint } from '../support/same-point.ts';
@@ -71,6 +72,32 @@ test('I 41: a standby that has no slot is promoted', { timeout: 120_000 }, async
   await sql(promoted, 'SELECT pg_promote()');
   expect(await overcome(standby, { ...company, url: promoted }, { lost })).toEqual(['failover']);
 });
+
+test(
+  'I 49: a copy of the source with the same system identifier, set up as a source of its own',
+  { timeout: 120_000 },
+  async () => {
+    await using original = await testServer(17);
+    await using company = await captured(original);
+    const { url, path } = company;
+    await original.stop();
+    const dataDirectory = await copyOf(original, 'clone');
+    const slots = join(dataDirectory, 'pg_replslot');
+    for (const slot of await readdir(slots)) await rm(join(slots, slot), { recursive: true });
+    await using clone = await serverOn(original, { dataDirectory, ownPort: true });
+    const other = url.replace(`:${original.port}/`, `:${clone.port}/`);
+    await sql(other, `UPDATE tidemark.source_id SET id = gen_random_uuid(); ${LOST}`);
+    // Nobody has set it up for this repository: it may be there by mistake.
+    const refused = await tidemark(['capture', '--url', other, '--repository', path]);
+    expect({ ...refused }).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('source.another') as unknown,
+    });
+    await initCapture(other, path);
+    const lost = await moment(other);
+    expect(await overcome(clone, { ...company, url: other }, { lost })).toEqual(['another-source']);
+  },
+);
 
 test(
   'I 41: the source moves to a newer major version by dump and restore',

@@ -154,21 +154,24 @@ test('a transaction pooler is refused; a session pooler serves', async () => {
       `postgresql://postgres@127.0.0.1:${port}${pathname}?sslmode=disable`,
     );
     // Neither kind passes replication on, and none may keep our advisory lock.
-    const capture = await tidemark([
-      'init',
-      '--capture',
+    const through = [
       '--repository',
       folder.path,
       '--url',
       `postgresql://postgres@127.0.0.1:${port}${pathname}?sslmode=disable`,
-    ]);
+    ];
+    const captures = [
+      await tidemark(['init', '--capture', ...through]),
+      await tidemark(['capture', ...through]),
+    ];
     bouncer.kill();
     await bouncer;
-    expect({ mode, exitCode: capture.exitCode, stderr: capture.stderr }).toEqual({
-      mode,
-      exitCode: 6,
-      stderr: expect.stringMatching(/source\.pooler[^]*direct URL/) as string,
-    });
+    for (const capture of captures)
+      expect({ mode, exitCode: capture.exitCode, stderr: capture.stderr }).toEqual({
+        mode,
+        exitCode: 6,
+        stderr: expect.stringMatching(/source\.pooler[^]*direct URL/) as string,
+      });
     expect(await rows(source, `SELECT 1 FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
     expect({ mode, exitCode, pooler: stderr.includes('source.pooler') }).toEqual({
       mode,
