@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { initCapture, namesOf } from '../support/capture.ts';
 import {
+  AN_HOUR_LATER,
   EXACT,
   exactness,
   LEDGER,
@@ -40,6 +41,7 @@ interface Case {
   /** What makes capture come by, before it is started. */
   readonly before?: (url: string, path: string) => Promise<void>;
   readonly times: readonly number[];
+  readonly env?: Readonly<Record<string, string>>;
   /** A stream ended there: what was committed in between is not stored, and a gap says so. */
   readonly gap?: true;
 }
@@ -55,7 +57,7 @@ const dropSlot = async (url: string, path: string): Promise<void> => {
   await sql(url, `SELECT pg_drop_replication_slot('${(await namesOf(path)).slot}')`);
 };
 
-const POINTS: Readonly<Record<Exclude<Of<'capture'>, 'capture.chapter-stored'>, Case>> = {
+const POINTS: Readonly<Record<Of<'capture'>, Case>> = {
   'capture.stream-created': { times: [1] },
   'capture.gap-recorded': { times: [1], before: dropSlot, gap: true },
   'capture.slot-dropped': { times: [1], before: dropSlot, gap: true },
@@ -68,17 +70,20 @@ const POINTS: Readonly<Record<Exclude<Of<'capture'>, 'capture.chapter-stored'>, 
   'capture.part-stored': { times: [1, 2], before: large },
   'capture.segment-stored': { times: [1, 3] },
   'capture.confirmed': { times: [1, 3] },
+  'capture.chapter-stored': { times: [1], env: AN_HOUR_LATER },
 };
 
 test.for(Object.entries(POINTS).flatMap(([point, { times }]) => times.map((time) => [point, time] as const)))(
   'I 3, I 10, I 11: kill -9 at %s, time %i, under load: each commit once',
   async ([point, time]) => {
-    const { before, gap } = POINTS[point as keyof typeof POINTS];
+    const { before, gap, env } = POINTS[point as keyof typeof POINTS];
     await using at = await prepared();
     await before?.(at.url, at.path);
     const work = load(at.url, 2);
     const args = ['capture', '--url', at.url, '--repository', at.path, '--flush', '100ms'];
-    const { signal, stderr } = await start(args, { env: { TIDEMARK_FAILPOINTS: `${point}=kill@${time}` } });
+    const { signal, stderr } = await start(args, {
+      env: { ...env, TIDEMARK_FAILPOINTS: `${point}=kill@${time}` },
+    });
     await work.end();
     expect({ signal, stderr }).toMatchObject({ signal: 'SIGKILL' });
     const streams = await storedStreams({ url: at.path });

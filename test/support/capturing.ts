@@ -16,6 +16,13 @@ export interface Capturing {
   stop(signal?: NodeJS.Signals): Promise<{ readonly exitCode: number | undefined; readonly stderr: string }>;
 }
 
+/** A clock for capture by which an hour passes at once, some seconds on: then a chapter is due of what was stored before. */
+export const AN_HOUR_LATER = {
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(
+    'const now = Date.now; const start = now(); Date.now = () => now() + (now() - start > 4000 ? 3600000 : 0);',
+  )}`,
+};
+
 /** Starts `tidemark capture` as a user does. */
 export function capture(
   url: string,

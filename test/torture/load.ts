@@ -79,6 +79,6 @@ async function largeOnes(url: string, isOver: () => boolean): Promise<void> {
        UPDATE large SET v = 'short' WHERE id % 2 = 0; COMMIT`,
     );
     await connection.execute('TRUNCATE large');
-    for (let left = 40; left > 0 && !isOver(); left -= 1) await delay(500);
+    for (let left = 24; left > 0 && !isOver(); left -= 1) await delay(500);
   }
 }

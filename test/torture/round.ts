@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatLsn } from '../../src/model/lsn.ts';
 import type { Lsn } from '../../src/model/lsn.ts';
+import type { Failpoint } from '../../src/runtime/failpoints.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { capture, captured, committed, position } from '../support/capturing.ts';
@@ -15,7 +16,7 @@ import { storedStreams } from '../support/stored-stream.ts';
 import { temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 import { SCHEMA, randomness } from '../support/workload.ts';
-import { failAtRandom, startChaos } from './chaos.ts';
+import { failAtRandom, killAt, startChaos } from './chaos.ts';
 import { differences, digestOf, digestSession, insertPosition, witnessOf } from './digest.ts';
 import type { Digest, Witness } from './digest.ts';
 import { MORE_TABLES, ledgerTransaction, startLoad } from './load.ts';
@@ -34,7 +35,14 @@ export interface RoundOptions {
   readonly commits: number;
   /** Kills of a replay, at least. */
   readonly replayKills: number;
+  /** Transactions of 48 MB among the others. */
   readonly large: boolean;
+  /** Points under load that are brought back, at most: of the witnesses, and of the native subscription. */
+  readonly points?: number;
+  /** In the end the slot is dropped: a gap, of which both sides come back. */
+  readonly gap?: boolean;
+  /** Failpoints at which capture was killed in rounds before. With it, work goes on until it was at all, for a while. */
+  readonly hit?: ReadonlySet<Failpoint>;
   readonly say?: (line: string) => void;
 }
 
@@ -43,7 +51,9 @@ export interface RoundFigures {
   readonly lost: number;
   readonly doubled: number;
   readonly kills: number;
-  readonly points: readonly string[];
+  readonly points: readonly Failpoint[];
+  /** Transactions that were stored in parts. */
+  readonly large: number;
   readonly networks: number;
   readonly storeFaults: number;
   readonly replayKills: number;
@@ -87,15 +97,13 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   await tidemarkJson(['init', '--capture', '--url', url, '--repository', shaky], { env });
   const native = await NativeSubscription.create(url, await newDatabase(target), source, FULL_SCHEMA);
   const stored = { url: `s3://${bucket}`, ...s3 };
+  const capturing = { url, args: ['--repository', shaky, '--flush', '150ms'], env };
+  const points = new Set<Failpoint>(['capture.stream-created']);
+  await killAt('capture.stream-created', capturing);
   await firstSnapshot(url, shaky, { env, stored });
   const faults = failAtRandom(proxy, random);
-  const chaos = startChaos({
-    random,
-    url,
-    port: source.port,
-    args: ['--repository', shaky, '--flush', '150ms'],
-    env,
-  });
+  const hit = options.hit ?? new Set();
+  const chaos = startChaos({ ...capturing, random, port: source.port, large: options.large, hit });
   const load = startLoad(url, options);
   const truth: Truth = { witnesses: [], natives: [], commits: [] };
   const end = Date.now() + options.seconds * 1000;
@@ -103,6 +111,8 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
     const snapshots = takeSnapshots(['--url', url, '--repository', shaky], { env, until: end });
     await Promise.all([snapshots, witness(url, truth, end), lookAtNative(native, truth, end)]);
     say(`${truth.witnesses.length} witnesses, ${truth.natives.length} of the native subscription`);
+    const latest = end + 4 * options.seconds * 1000;
+    while (options.hit !== undefined && chaos.missed > 0 && Date.now() < latest) await delay(200);
   } finally {
     await load.end();
   }
@@ -115,16 +125,23 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   const { ids, streams } = await captured(stored);
   const truly = await committed(url);
   const once = new Set(ids);
-  say(`${streams[0]?.transactions.length} transactions, ${chaos.kills} kills of capture`);
+  const large = streams.flatMap(({ runs }) => runs.filter(({ parts }) => parts.length > 0)).length;
+  say(
+    `${streams[0]?.transactions.length} transactions, ${large} of them large, ${chaos.kills} kills of capture`,
+  );
   const wrong: string[] = [];
   if (streams.length !== 1 || streams[0]?.pieces !== 1) wrong.push('more than one stream, or a hole in it');
-  const restored = await bringBack({ ...options, truth, stored, shaky, env, url, wrong });
+  if (options.large && large === 0) wrong.push('no large transaction was stored');
+  thin(truth, options.points);
+  const restored = await bringBack({ ...options, truth, stored, shaky, env, url, wrong, capturing });
+  for (const point of [...chaos.points, ...restored.points]) points.add(point);
   return {
     transactions: streams[0]?.transactions.length ?? 0,
     lost: truly.filter((id) => !once.has(id)).length,
     doubled: ids.length - once.size + [...once].filter((id) => !new Set(truly).has(id)).length,
-    kills: chaos.kills,
-    points: [...chaos.points],
+    kills: chaos.kills + 1 + restored.points.length,
+    points: [...points],
+    large,
     networks: chaos.networks,
     storeFaults: faults.faults,
     replayKills: restored.replayKills,
@@ -139,6 +156,15 @@ export async function tortureRound(options: RoundOptions): Promise<RoundFigures>
   };
 }
 
+/** As many as there is time for, evenly. */
+function thin(truth: Truth, most = Infinity): void {
+  for (const points of [truth.witnesses, truth.natives]) {
+    const step = points.length / most;
+    const kept = points.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+    if (step > 1) points.splice(0, points.length, ...(kept as never[]));
+  }
+}
+
 /** Undisturbed, behind a heartbeat that is stored: every point of the round has something to begin from. */
 async function firstSnapshot(
   url: string,
@@ -147,8 +173,10 @@ async function firstSnapshot(
 ): Promise<void> {
   const run = capture(url, repository, [], at.env);
   await run.said('streaming');
-  await until(async () =>
-    (await storedStreams(at.stored)).some(({ runs }) => runs.some(({ heartbeats }) => heartbeats.length > 0)),
+  // Of the newest stream.
+  await until(
+    async () =>
+      (await storedStreams(at.stored)).at(-1)?.runs.some(({ heartbeats }) => heartbeats.length > 0) === true,
   );
   await tidemarkJson(['snapshot', '--url', url, '--repository', repository], { env: at.env });
   await run.stop();
@@ -211,8 +239,9 @@ async function bringBack(
     readonly env: Record<string, string>;
     readonly url: string;
     readonly wrong: string[];
+    readonly capturing: Parameters<typeof killAt>[1];
   },
-): Promise<{ replayKills: number; killed: number; program: number }> {
+): Promise<{ replayKills: number; killed: number; program: number; points: Failpoint[] }> {
   const { truth, target, wrong, say = () => undefined } = round;
   const compare = (what: string, expected: Digest, found: Digest): void => {
     if (!isDeepStrictEqual(expected, found))
@@ -239,7 +268,7 @@ async function bringBack(
   while (replayKills < round.replayKills) {
     const seen = truth.witnesses.at(-1 - (killed % Math.max(1, truth.witnesses.length >> 1)));
     if (seen === undefined) throw new Error('no witness');
-    const result = await targets.visibleInKilled(seen, random);
+    const result = await targets.visibleInKilled(seen, random, round.large ? 8000 : 200);
     compare(
       `killed ${result.kills} times, visible in ${seen.upper.toString(16)}`,
       seen.digest,
@@ -249,10 +278,37 @@ async function bringBack(
     replayKills += result.kills;
   }
   say(`${truth.commits.length} commits one by one; ${replayKills} kills of ${killed} replays`);
-  const program = await byTheProgram(round, compare);
   await to.close();
   await from.close();
-  return { replayKills, killed, program };
+  const points = round.gap === true ? await loseTheSlot(round) : [];
+  const program = await byTheProgram(round, compare);
+  return { replayKills, killed, program, points };
+}
+
+/** A gap, and capture killed while it records it and makes the slot anew; then a snapshot, and changes behind it. */
+async function loseTheSlot(round: Parameters<typeof bringBack>[0]): Promise<Failpoint[]> {
+  const { url, shaky, env, stored, capturing, wrong, target } = round;
+  await sql(
+    url,
+    `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE 'tidemark%';
+     INSERT INTO ledger (note) VALUES ('lost')`,
+  );
+  const lost = await position(url);
+  const points = ['capture.gap-recorded', 'capture.slot-dropped'] as const;
+  for (const point of points) await killAt(point, capturing);
+  await sql(url, "INSERT INTO ledger (note) VALUES ('behind')");
+  await firstSnapshot(url, shaky, { env, stored });
+  await sql(
+    url,
+    "INSERT INTO ledger (note) VALUES ('after'); UPDATE ledger SET note = 'changed' WHERE note = 'behind'",
+  );
+  const last = ['--until', await position(url), '--flush', '150ms'];
+  const caughtUp = await tidemark(['capture', '--url', url, '--repository', shaky, ...last], { env });
+  if (caughtUp.exitCode !== 0) throw new Error(`capture did not catch up: ${caughtUp.stderr}`);
+  const to = ['--to', `lsn:${lost}`, '--exclusive', '--target', await newDatabase(target)];
+  const refused = await tidemark(['restore', ...to, '--repository', shaky], { env });
+  if (refused.exitCode !== 5) wrong.push(`a point in the gap is not refused: ${refused.exitCode}`);
+  return [...points];
 }
 
 /** The command line's own restores, from the shaky store: the newest point, and one in the middle. */

@@ -122,6 +122,8 @@ export class Targets {
   async visibleInKilled(
     witness: Witness,
     random: ReturnType<typeof randomness>,
+    /** Changes in one transaction of the target, at most. */
+    most: number,
   ): Promise<{ digest: Digest; kills: number }> {
     const [oldest] = this.#inOrder();
     if (oldest === undefined) throw new Error('no snapshot');
@@ -138,7 +140,7 @@ export class Targets {
       try {
         await this.#replay(url, oldest, witness, {
           signal: kill.signal,
-          limits: { changes: 60 + random.int(200) },
+          limits: { changes: 60 + random.int(most) },
           onProgress,
         });
         isDone = true;

@@ -9,7 +9,7 @@ const NOW = 100 * DAY;
 
 function taken(begunAt: number): BegunSnapshot {
   const use = { kind: 'own-instant', reason: '' } as const;
-  return { begunAt, activeAt: begunAt + MINUTE, complete: { whole: true, tables: [], use } };
+  return { begunAt, activeAt: begunAt + MINUTE, complete: { whole: true, base: true, tables: [], use } };
 }
 
 const decide = (changedAt: number | undefined, ...snapshots: BegunSnapshot[]) =>
