@@ -65,7 +65,8 @@ export function startChaos(
       if (waiting.length === 0) waiting = [...all];
       const point = life % 2 === 0 ? waiting.shift() : undefined;
       const isHit = await oneLife(options, { point, patience, counted, isOver });
-      if (point !== undefined && !isHit) waiting.push(point);
+      // Soon again, but behind another one.
+      if (point !== undefined && !isHit) waiting.splice(1, 0, point);
       const now = await confirmedBy(url);
       patience = now === before ? Math.min(patience * 2, 16) : 1;
       before = now;
@@ -123,7 +124,9 @@ async function oneLife(
     for (let left = milliseconds; left > 0 && !gone.signal.aborted && !life.isOver(); left -= 50)
       await delay(50);
   };
-  await wait(point === undefined ? (600 + random.int(3500)) * patience : 12_000 + 4000 * patience);
+  // A large transaction comes now and then.
+  const longest = (point === 'capture.part-stored' ? 30_000 : 12_000) + 4000 * patience;
+  await wait(point === undefined ? (600 + random.int(3500)) * patience : longest);
   const breaks = point === undefined && !gone.signal.aborted && !life.isOver() ? random.int(3) : 0;
   if (breaks === 1) proxy.silence();
   if (breaks === 2) await proxy[Symbol.asyncDispose]();
