@@ -34,9 +34,11 @@ export function requiredWindows(
   snapshots: readonly StreamSnapshot[],
   byRules: ReadonlySet<string>,
 ): Window[] {
-  const ofRules = snapshots.filter(({ manifest }) => byRules.has(manifest.id));
+  // One in the midst of a gap leads nowhere.
+  const leading = snapshots.filter((snapshot) => windowsOf([snapshot], stream.gaps).length > 0);
+  const ofRules = leading.filter(({ manifest }) => byRules.has(manifest.id));
   const from =
-    stream.changesFrom ?? oldestUpper(ofRules) ?? (stream.ended ? undefined : oldestUpper(snapshots));
+    stream.changesFrom ?? oldestUpper(ofRules) ?? (stream.ended ? undefined : oldestUpper(leading));
   if (from === undefined) return [];
   return windowsOf(snapshots, stream.gaps).flatMap((window) =>
     window.to < from ? [] : [{ from: window.from > from ? window.from : from, to: window.to }],
