@@ -37,6 +37,8 @@ const scheduleSchema = z.discriminatedUnion('job', [
     storageClass: z.string().min(1).optional(),
   }),
   z.strictObject({ ...common, job: z.literal('verify'), deep: z.boolean().default(false) }),
+  /** By the `retention` of its repository: removes what the run before has marked. */
+  z.strictObject({ ...common, job: z.literal('prune') }),
 ]);
 export type Schedule = z.infer<typeof scheduleSchema>;
 

@@ -206,6 +206,11 @@ function withKnownNames(config: Config, path: string): Config {
   for (const { setting, repository } of named)
     if (repository !== undefined && config.repositories?.[repository] === undefined)
       refuse(setting, `no repository ${repository}`);
+  for (const [index, { job, repository }] of (config.schedules ?? []).entries()) {
+    const pruned = repository ?? config.capture?.repository ?? onlyName(config.repositories);
+    if (job === 'prune' && (pruned === undefined || config.retention?.[pruned] === undefined))
+      refuse(`schedules.${index}`, `retention says nothing of repository ${pruned ?? '(none is named)'}`);
+  }
   const isMailed = config.notify?.some((entry) => 'email' in entry) === true;
   if (isMailed && config.smtp === undefined) refuse('notify', 'mail needs smtp, the server that takes it');
   return config;
@@ -251,4 +256,10 @@ function expand(
 function positionOf(linePos: unknown): string {
   const [first] = Array.isArray(linePos) ? (linePos as { line?: number }[]) : [];
   return first?.line === undefined ? 'see the file' : `line ${first.line}`;
+}
+
+/** The name that is meant when none is given: the only one there is. */
+export function onlyName(record: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const names = Object.keys(record ?? {});
+  return names.length === 1 ? names[0] : undefined;
 }

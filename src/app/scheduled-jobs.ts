@@ -1,6 +1,7 @@
 import { Failure } from '../model/failure.ts';
 import { verifyJob } from './check-jobs.ts';
 import type { Schedule } from './config-unattended.ts';
+import { pruneJob } from './prune-job.ts';
 import type { Settings } from './settings.ts';
 import { snapshotJob } from './snapshot-job.ts';
 
@@ -20,6 +21,9 @@ export async function runJob(
       return takeScheduled(settings, schedule, signal);
     case 'verify':
       return verifyScheduled(settings, schedule, signal);
+    case 'prune':
+      await pruneJob(settings, { signal });
+      return {};
   }
 }
 

@@ -18,7 +18,7 @@ import { openStore } from '../storage/open-store.ts';
 import { RateLimit } from '../storage/rate-limit.ts';
 import type { RateLimits } from '../storage/rate-limit.ts';
 import type { Store } from '../storage/store.ts';
-import { loadConfig } from './config.ts';
+import { loadConfig, onlyName } from './config.ts';
 import type { Config, LoadedConfig } from './config.ts';
 import { loadSigner, loadTrust, refuseUnreadable } from './signing-keys.ts';
 
@@ -291,9 +291,3 @@ export class Settings {
 const DEFAULT_GRACE_MS = 3_600_000;
 /** The store waits out an outage itself (storage/s3-retries.ts). */
 const IDENTITY_MS = 180_000;
-
-/** The name that is meant when none is given: the only one there is. */
-function onlyName(record: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  const names = Object.keys(record ?? {});
-  return names.length === 1 ? names[0] : undefined;
-}

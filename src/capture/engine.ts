@@ -10,7 +10,7 @@ import type { CurrentStream } from './current-stream.ts';
 import { initialState, step } from './machine.ts';
 import type { Effect, Event, Limits, State } from './machine.ts';
 import type { Overlap } from './overlap.ts';
-import type { Mark, OwnMessages, OwnWords, Rewrite } from './own-messages.ts';
+import type { Mark, OwnMessages, OwnWords, Missed } from './own-messages.ts';
 import { Receiver } from './receiver.ts';
 import type { StorageLine } from './storage-line.ts';
 
@@ -205,7 +205,7 @@ export class Engine {
   #cut({ id, to }: Extract<Effect, { kind: 'cut' }>): void {
     const { taken, words } = this.#receiver.takeRun(to);
     const { document } = this.#options.current.view;
-    const gaps = words.rewrites.map((rewrite) => rewriteGap(rewrite, document));
+    const gaps = words.missed.map((missed) => missedGap(missed, document));
     this.#options.line.addRun({
       id,
       taken,
@@ -258,14 +258,14 @@ function markDocument(mark: Mark, { id, source }: OfStream): MarkDocument {
 }
 
 /** Rows of the table got new content that no message carries (REPLICATION E3). */
-function rewriteGap(rewrite: Rewrite, { id, source }: OfStream): GapDocument {
-  const { oid, schema, name, commitLsn, endLsn, commitTime } = rewrite;
+function missedGap(missed: Missed, { id, source }: OfStream): GapDocument {
+  const { oid, schema, name, commitLsn, endLsn, commitTime } = missed;
   return {
     formatVersion: FORMAT_VERSION,
     kind: 'tidemark-gap',
     id: eventId(commitTime, id, formatLsn(commitLsn), String(oid)),
     source,
-    reason: 'table-rewritten',
+    reason: missed.reason,
     stream: id,
     from: { lsn: formatLsn(commitLsn), commitTime: commitTime.toString() },
     // It held the table's lock: what comes behind it stands in the stream.

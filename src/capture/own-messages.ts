@@ -31,7 +31,10 @@ export interface Mark {
   readonly commitTime: CommitTime;
 }
 
-export interface Rewrite extends RelationName {
+/** A table of which a transaction has changed more than it has sent. */
+export interface Missed extends RelationName {
+  /** Rewritten; or it had no key for a while, and updates of then are not published. */
+  readonly reason: 'table-rewritten' | 'no-identity';
   readonly oid: number;
   readonly commitLsn: Lsn;
   readonly endLsn: Lsn;
@@ -42,7 +45,7 @@ export interface Rewrite extends RelationName {
 export interface OwnWords {
   readonly heartbeats: RunFacts['heartbeats'];
   readonly marks: readonly Mark[];
-  readonly rewrites: readonly Rewrite[];
+  readonly missed: readonly Missed[];
   /** Messages of the event triggers, in order: what replay may believe. */
   readonly schemaChanges: NonNullable<RunFacts['schemaChanges']>;
   /** Under our prefix, and not ours (P12). */
@@ -59,7 +62,7 @@ interface Transaction {
 interface Words {
   heartbeats: RunFacts['heartbeats'];
   marks: Mark[];
-  rewrites: Rewrite[];
+  missed: Missed[];
   schemaChanges: NonNullable<RunFacts['schemaChanges']>;
   ignored: number;
 }
@@ -101,6 +104,8 @@ export class OwnMessages {
   readonly #around: bigint;
   readonly #since: Lsn;
   #open: ((transaction: Transaction, words: Words) => void)[] = [];
+  /** Tables that the open transaction has described without a key. */
+  readonly #keyless = new Set<string>();
   #words = noWords();
 
   constructor(options: {
@@ -126,6 +131,7 @@ export class OwnMessages {
   commit(transaction: Transaction): void {
     for (const say of this.#open) say(transaction, this.#words);
     this.#open = [];
+    this.#keyless.clear();
   }
 
   /** Whether a heartbeat has come back since the last call of `take`. */
@@ -156,12 +162,31 @@ export class OwnMessages {
         void words.marks.push({ ...transaction, name, xid: widenXid(transaction.xid, this.#around) });
     }
     if (kind !== 'ddl') return ignore;
-    const relation = rewrittenRelation(body);
+    const missed = [...rewrittenRelation(body), ...this.#keyedLate(body)];
     const proven = { xid: String(body['xid']), sha256: sha256Hex(content) };
     return (transaction, words) => {
       words.schemaChanges.push(proven);
-      if (relation !== undefined) words.rewrites.push({ ...relation, ...transaction });
+      for (const table of missed) {
+        // One gap for a table and transaction, however often it tells of it.
+        const isTold = words.missed.some(
+          ({ oid, commitLsn }) => oid === table.oid && commitLsn === transaction.commitLsn,
+        );
+        if (!isTold) words.missed.push({ ...table, ...transaction });
+      }
     };
+  }
+
+  /**
+   * Tables that get a key later in the transaction that made them: an update in between reaches no publication, and no
+   * look at the catalog can tell. Those of other transactions are seen by a look (`judge-tables.ts`).
+   */
+  #keyedLate(body: Readonly<Record<string, unknown>>): MissedTable[] {
+    return relationsOf(body).flatMap(({ oid, schema, name, hasKey }) => {
+      if (!hasKey) this.#keyless.add(oid);
+      return hasKey && this.#keyless.delete(oid)
+        ? [{ oid: Number(oid), schema, name, reason: 'no-identity' as const }]
+        : [];
+    });
   }
 }
 
@@ -203,13 +228,37 @@ function signedBody(
   return isHere && facts?.['source'] === sourceId ? facts : undefined;
 }
 
-function rewrittenRelation(
-  body: Readonly<Record<string, unknown>>,
-): (RelationName & { oid: number }) | undefined {
-  if (body['kind'] !== 'rewrite') return undefined;
+type MissedTable = Pick<Missed, 'oid' | 'schema' | 'name' | 'reason'>;
+
+function rewrittenRelation(body: Readonly<Record<string, unknown>>): MissedTable[] {
+  if (body['kind'] !== 'rewrite') return [];
   const relation = body['relation'] as Readonly<Record<string, unknown>> | undefined;
-  if (relation === undefined) return undefined;
-  return { oid: Number(relation['oid']), schema: String(relation['schema']), name: String(relation['name']) };
+  if (relation === undefined) return [];
+  return [
+    {
+      oid: Number(relation['oid']),
+      schema: String(relation['schema']),
+      name: String(relation['name']),
+      reason: 'table-rewritten',
+    },
+  ];
+}
+
+/** Tables as a message about a schema change describes them; what can't be read says nothing. */
+function relationsOf(
+  body: Readonly<Record<string, unknown>>,
+): (RelationName & { readonly oid: string; readonly hasKey: boolean })[] {
+  const relations: unknown = body['kind'] === 'ddl' ? body['relations'] : undefined;
+  if (!Array.isArray(relations)) return [];
+  return (relations as readonly Readonly<Record<string, unknown>>[]).flatMap((relation) => {
+    if (relation['kind'] !== 'r') return [];
+    const indexes = (relation['indexes'] ?? []) as readonly Readonly<Record<string, unknown>>[];
+    const hasKey =
+      relation['replicaIdentity'] === 'f' ||
+      indexes.some((index) => index['primary'] === true || index['replicaIdentity'] === true);
+    const { oid, schema, name } = relation;
+    return [{ oid: String(oid), schema: String(schema), name: String(name), hasKey }];
+  });
 }
 
 function heartbeatFacts({ position, xid, at }: Beat): RunFacts['heartbeats'][number] {
@@ -226,5 +275,5 @@ function parseObject(content: Buffer): Readonly<Record<string, unknown>> | undef
 }
 
 function noWords(): Words {
-  return { heartbeats: [], marks: [], rewrites: [], schemaChanges: [], ignored: 0 };
+  return { heartbeats: [], marks: [], missed: [], schemaChanges: [], ignored: 0 };
 }

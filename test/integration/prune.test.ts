@@ -1,7 +1,11 @@
 // Retention on a real stream: what must stay comes back as stock pg_dump saw it, and a restore is never robbed.
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { Schedule } from '../../src/app/config-unattended.ts';
+import { runJob } from '../../src/app/scheduled-jobs.ts';
+import { Settings } from '../../src/app/settings.ts';
 import { initCapture } from '../support/capture.ts';
 import { catchUp, position } from '../support/capturing.ts';
 import { absentDatabase, newDatabase, sql, stockDump, testServer } from '../support/postgres.ts';
@@ -125,5 +129,28 @@ test(
       [third, 'usable'],
     ]);
     expect(listed.windows).toHaveLength(1);
+
+    // As a schedule does it.
+    const config = join(folder.path, 'daemon.yaml');
+    await writeFile(
+      config,
+      `repositories: { local: ${repository} }\nretention: { local: { keepLast: 1, changes: 1s, grace: 0s } }\n`,
+    );
+    const settings = await Settings.load({ config }, { DATABASE_URL: source });
+    const weekly = {
+      name: 'weekly',
+      job: 'prune' as const,
+      cron: '0 4 * * 0',
+      timezone: 'UTC',
+      repository: 'local',
+      retry: [],
+    } satisfies Schedule;
+    const isThere = (id: string): boolean =>
+      existsSync(join(repository, 'sources/main/snapshots', id, 'manifest.json'));
+    const own = settings.forSchedule({ repository: 'local', storageClass: undefined });
+    const { signal } = new AbortController();
+    expect(isThere(second)).toBe(true);
+    await runJob(own, weekly, signal);
+    expect([isThere(second), isThere(third)]).toEqual([false, true]);
   },
 );

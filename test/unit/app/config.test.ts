@@ -23,6 +23,10 @@ test.for([
     /0\.repository: no repository r/,
   ],
   ['schedules: [{ name: d, cron: "0 2 * * *", job: hunter2 }]', /schedules\.0\.job/],
+  [
+    'repositories: { r: ./b }\nschedules: [{ name: p, cron: "0 2 * * *", job: prune }]',
+    /schedules\.0: retention says nothing of repository r/,
+  ],
   ['notify: [{ email: a@example.com }]', /notify: mail needs smtp/],
   ['notify: [{ webhook: "ftp://hunter2" }]', /notify\.0\.webhook: an http\(s\) URL/],
   ['smtp: { host: h, url: "smtp://h" }', /smtp: either url or host/],

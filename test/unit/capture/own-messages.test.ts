@@ -80,7 +80,7 @@ test('a signed DDL message counts; a rewrite names its table, a mark its transac
   });
   const rewrite = { ...ddl, kind: 'rewrite', relation: { oid: '9', schema: 's', name: 't' } };
   expect(said(listener(), message('tidemark:ddl', signed(rewrite)))).toMatchObject({
-    rewrites: [{ oid: 9, schema: 's', name: 't', commitLsn: 500n }],
+    missed: [{ oid: 9, schema: 's', name: 't', reason: 'table-rewritten', commitLsn: 500n }],
   });
   const mark = { ...ddl, kind: 'mark', name: 'before' };
   expect(said(listener(), message('tidemark:mark', signed(mark)))).toMatchObject({
@@ -106,4 +106,27 @@ test('what other programs say under their own prefix is nobody’s business; wha
   expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: [] });
   own.commit(TRANSACTION);
   expect(own.take()).toMatchObject({ ignored: 0, schemaChanges: [{ xid: String(XID) }] });
+});
+
+test('I 26: a table that gets its key later in the transaction that made it misses what was updated in between', () => {
+  const described = (oid: string, ...indexes: object[]) => ({
+    oid,
+    schema: 's',
+    name: `t${oid}`,
+    kind: 'r',
+    indexes,
+  });
+  const key = { name: 'k', primary: true, replicaIdentity: false };
+  const tells = (own: OwnMessages, ...relations: object[]): void =>
+    own.message(message('tidemark:ddl', signed({ ...ddl, relations })), 77);
+  const own = listener();
+  tells(own, described('1'), described('2'));
+  tells(own, described('2', key));
+  tells(own, described('2', key));
+  tells(own, described('3', key));
+  own.commit(TRANSACTION);
+  expect(own.take().missed).toMatchObject([{ oid: 2, reason: 'no-identity', commitLsn: 500n }]);
+  tells(own, described('1', key));
+  own.commit({ ...TRANSACTION, commitLsn: asLsn(600n) });
+  expect(own.take().missed).toEqual([]);
 });
