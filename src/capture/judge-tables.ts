@@ -45,9 +45,10 @@ export interface TableJudgement {
  * What two looks at the catalog say of each table in between. Pure. Where it is not sure that all was published,
  * changes are taken for missing (P4):
  * - less is published than before: without an end, from where the look before holds. Listed, and told by restores.
- * - all is published again: a gap, from where that began up to this look.
+ * - more is published again: a gap, from where that began up to this look.
  * - taken out and added again: a gap between the looks.
- * - a new table: nothing where triggers have told of everything and its key is as old as it is; else a gap.
+ * - a new table: nothing where all tables are published, triggers have told of everything and its key is as old as it is; else
+ *   a gap.
  * - columns and storage are others, and no trigger tells of rewrites: a gap.
  *
  * A gap may end at this look whoever was writing then: a snapshot counts only with a heartbeat from behind the gap that
@@ -66,7 +67,7 @@ export function judgeTables(known: KnownTables | undefined, look: TableLook): Ta
   const tables = pairs.map(({ now }) => now);
   if (known === undefined) return { tables, gaps: [], limited: [], schemaChanged: false, exact };
   const missed = pairs.flatMap((pair) => {
-    const found = missedBetween(pair, exact);
+    const found = missedBetween(pair, { exact, allTables: look.allTables });
     return found === undefined ? [] : [{ ...found, now: pair.now }];
   });
   return {
@@ -93,12 +94,17 @@ interface Missed {
   readonly since: string | undefined;
 }
 
-function missedBetween({ table, was, now }: Pair, exact: boolean): Missed | undefined {
+function missedBetween(
+  { table, was, now }: Pair,
+  { exact, allTables }: { readonly exact: boolean; readonly allTables: boolean },
+): Missed | undefined {
   if (was === undefined) {
-    const isWhole = now.stored !== 'all' || (exact && table.bornWithKey);
+    // Named one by one, it has rows from before it was: those of CREATE TABLE AS, if no others (I 24).
+    const isWhole =
+      now.stored === 'nothing' || (allTables && (now.stored === 'inserts' || (exact && table.bornWithKey)));
     return isWhole ? undefined : { reason: 'table-added', since: undefined };
   }
-  if (now.stored === 'all' && was.stored !== 'all')
+  if (rank(now) > rank(was))
     return { reason: was.reason === 'no-identity' ? 'no-identity' : 'table-added', since: was.since };
   if (now.stored === 'all' && was.members !== now.members)
     return { reason: 'publication-changed', since: undefined };

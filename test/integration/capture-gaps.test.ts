@@ -84,7 +84,7 @@ describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) =
       );
       // It would wait for a minute.
       await run.stop('SIGKILL');
-      expect(await overcome(server, company, { lost, isRecorded: true })).toEqual(['slot-dropped']);
+      expect(await overcome(server, company, { lost, isRecorded: true })).toEqual(['slot-lag']);
     },
   );
 });

@@ -79,7 +79,13 @@ describe('P4, I 22, I 23: what two looks say', () => {
       ['all three', 'others'],
       { gaps: ['table-rewritten 90-200'], limited: [] },
     ],
-    ['made with its key, told by triggers', ABSENT, {}, ['all three', 'all three'], NOTHING],
+    [
+      'made with its key, told by triggers, and named one by one: what made it may have filled it (I 24)',
+      ABSENT,
+      {},
+      ['all three', 'all three'],
+      { gaps: ['table-added 90-200'], limited: [] },
+    ],
     [
       'made, its key later',
       ABSENT,
@@ -93,7 +99,7 @@ describe('P4, I 22, I 23: what two looks say', () => {
       ABSENT,
       KEYLESS,
       ['all three', 'all three'],
-      { gaps: [], limited: ['inserts 0/5A no-identity'] },
+      { gaps: ['table-added 90-200'], limited: ['inserts 0/5A no-identity'] },
     ],
     [
       'made by somebody whose tables we may not publish',
@@ -150,6 +156,14 @@ describe('P4, I 22, I 23: what two looks say', () => {
     ['a foreign table, or a partitioned one', ABSENT, { kind: 'p' }, NO_TRIGGERS, NOTHING],
   ])('%s', ([, one, other, triggers, expected]) => {
     expect(judge(one, other, triggers)).toEqual(expected);
+  });
+
+  test('where all tables are published, one that is made with its key lacks nothing, nor one without a key its inserts', () => {
+    const made = (seen: Seen): ReturnType<typeof judgeTables> =>
+      judgeTables(after(ABSENT, 100n), { ...look(seen, 200n), allTables: true });
+    expect(made({}).gaps).toEqual([]);
+    expect(made(KEYLESS)).toMatchObject({ gaps: [], limited: [{ stored: 'inserts' }] });
+    expect(made({ bornWithKey: false }).gaps).toMatchObject([{ reason: 'table-added' }]);
   });
 
   test('without a look before nothing is judged: no snapshot counts that is older than the first', () => {
