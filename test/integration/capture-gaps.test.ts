@@ -49,44 +49,6 @@ describe.for([14, 18] as const)('PostgreSQL %i', { timeout: 120_000 }, (major) =
     await sql(url, `CREATE PUBLICATION ${published} FOR ALL TABLES WITH (publish = 'insert, truncate')`);
     expect(await overcome(server, company, { lost })).toEqual(['publication-changed']);
   });
-
-  test.runIf(major === 18)(
-    'I 21: publications made anew, equal to what they were, while capture runs',
-    async () => {
-      await using company = await captured(server);
-      const { url, path } = company;
-      const { rows: published } = await namesOf(path);
-      await beaten(url, path);
-      const run = capture(url, path);
-      await run.said('streaming');
-      await sql(url, `DROP PUBLICATION ${published}; ${LOST}`);
-      const lost = await moment(url);
-      await sql(url, `CREATE PUBLICATION ${published} FOR ALL TABLES WITH (publish = 'insert, truncate')`);
-      expect(await overcome(server, company, { lost, run })).toEqual(['publication-changed']);
-    },
-  );
-
-  test.runIf(major === 14)(
-    'I 51: a store took nothing, until the source was relieved of the slot',
-    async () => {
-      await using company = await captured(server);
-      const { url, path } = company;
-      const stuck = { TIDEMARK_FAILPOINTS: 'capture.run-packed=pause' };
-      const run = capture(url, path, ['--max-slot-lag', '1MB'], stuck);
-      await run.said('streaming');
-      await sql(url, `INSERT INTO ledger (note) SELECT repeat('x', 1000) FROM generate_series(1, 3000)`);
-      const lost = await moment(url);
-      await run.said('snapshot-wanted');
-      const { slot } = await namesOf(path);
-      await until(
-        async () =>
-          (await rows(url, `SELECT FROM pg_replication_slots WHERE slot_name = '${slot}'`)).length === 0,
-      );
-      // It would wait for a minute.
-      await run.stop('SIGKILL');
-      expect(await overcome(server, company, { lost, isRecorded: true })).toEqual(['slot-lag']);
-    },
-  );
 });
 
 describe('on one major', { timeout: 120_000 }, () => {
@@ -95,6 +57,38 @@ describe('on one major', { timeout: 120_000 }, () => {
     server = await testServer(16, { max_replication_slots: '20', max_wal_senders: '20' });
   });
   afterAll(() => server[Symbol.asyncDispose]());
+
+  test('I 21: publications made anew, equal to what they were, while capture runs', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const { rows: published } = await namesOf(path);
+    await beaten(url, path);
+    const run = capture(url, path);
+    await run.said('streaming');
+    await sql(url, `DROP PUBLICATION ${published}; ${LOST}`);
+    const lost = await moment(url);
+    await sql(url, `CREATE PUBLICATION ${published} FOR ALL TABLES WITH (publish = 'insert, truncate')`);
+    expect(await overcome(server, company, { lost, run })).toEqual(['publication-changed']);
+  });
+
+  test('I 51: a store took nothing, until the source was relieved of the slot', async () => {
+    await using company = await captured(server);
+    const { url, path } = company;
+    const stuck = { TIDEMARK_FAILPOINTS: 'capture.run-packed=pause' };
+    const run = capture(url, path, ['--max-slot-lag', '1MB'], stuck);
+    await run.said('streaming');
+    await sql(url, `INSERT INTO ledger (note) SELECT repeat('x', 1000) FROM generate_series(1, 3000)`);
+    const lost = await moment(url);
+    await run.said('snapshot-wanted');
+    const { slot } = await namesOf(path);
+    await until(
+      async () =>
+        (await rows(url, `SELECT FROM pg_replication_slots WHERE slot_name = '${slot}'`)).length === 0,
+    );
+    // It would wait for a minute.
+    await run.stop('SIGKILL');
+    expect(await overcome(server, company, { lost, isRecorded: true })).toEqual(['slot-lag']);
+  });
 
   test('I 43: somebody moved the slot on', async () => {
     await using company = await captured(server);
