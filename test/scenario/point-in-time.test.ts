@@ -69,6 +69,13 @@ test(
     };
     try {
       const points: Point[] = [];
+      // Changes are applied onto a snapshot that was taken behind the stream's first heartbeat.
+      await until(async () => {
+        const { streams } = (await tidemarkJson(['list'], at)) as {
+          streams: { latestCommitTime?: string }[];
+        };
+        return streams.some(({ latestCommitTime }) => latestCommitTime !== undefined);
+      });
       await tidemarkJson(['snapshot'], at);
       await stored();
       await sql(
