@@ -3,7 +3,7 @@ import type { DrillDocument, Proof } from '../archive/drill-document.ts';
 import { FORMAT_VERSION } from '../archive/manifest.ts';
 import type { WitnessDocument } from '../archive/witness-document.ts';
 import { publishDrill, readDrills } from '../catalog/drills.ts';
-import { newId } from '../catalog/ids.ts';
+import { newId, randomCharacters } from '../catalog/ids.ts';
 import { openRepository } from '../catalog/repository.ts';
 import type { Repository } from '../catalog/repository.ts';
 import { listWitnesses, readWitness } from '../catalog/witnesses.ts';
@@ -31,7 +31,6 @@ import { compareWithWitness } from './witness-job.ts';
 
 const RTO_MS = 4 * 3_600_000;
 const RPO_MS = 3_600_000;
-const DATABASE = 'drill';
 
 interface DrillJobOptions {
   /** `latest`, `random`, `witness`, or a recovery target. */
@@ -132,7 +131,8 @@ async function restoreAndLook(
   },
 ): Promise<Shown> {
   const { signal, clock } = run;
-  const database = run.server.at(DATABASE);
+  // Dropped afterwards: never a name that somebody else may have given.
+  const database = run.server.at(`tidemark_drill_${randomCharacters(12)}`);
   return withRepository(settings, signal, async (repository): Promise<Shown> => {
     const { repositoryId } = repository.document;
     try {

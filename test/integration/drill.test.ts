@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DrillDocument } from '../../src/archive/drill-document.ts';
 import type { ThrowawayServer } from '../../src/server/start-server.ts';
-import { rows, sampleDatabase, testServer } from '../support/postgres.ts';
+import { rows, sampleDatabase, sql, testServer } from '../support/postgres.ts';
 import { start, temporaryFolder, tidemark, tidemarkJson } from '../support/tidemark.ts';
 import { until } from '../support/until.ts';
 
@@ -117,10 +117,13 @@ test('a check that fails, and a table that is missing, are named: exit 9', async
   );
 });
 
-test('on a given server: its database is gone afterwards', async () => {
+test('on a given server: its database is gone afterwards, and no other one', async () => {
+  const databases = (): Promise<object[]> => rows(server.url(), 'SELECT datname FROM pg_database ORDER BY 1');
+  await sql(server.url(), 'CREATE DATABASE drill');
+  const before = await databases();
   const ran = await drilled('--server', server.url(), ...common);
   expect(ran).toMatchObject({ exitCode: 0, drill: { server: { kind: 'url', major: MAJOR } } });
-  expect(await rows(server.url(), "SELECT FROM pg_database WHERE datname = 'drill'")).toEqual([]);
+  expect(await databases()).toEqual(before);
 });
 
 test('kill -9 in the middle: the server ends, and the next drill removes what it left', async () => {
