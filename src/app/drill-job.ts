@@ -61,7 +61,7 @@ export async function drillJob(settings: Settings, run: JobRun): Promise<DrillDo
   const listing = await listJob(settings, { allSources: false, signal });
   const signing = await settings.signing();
   const sealer = settings.sealer();
-  const witness = await witnessed(settings, run);
+  const witness = await witnessed(settings, run, listing);
   const target = targetOf(run.at, { listing, witness });
   run.onEvent({ kind: 'point', target });
   const { server: sourceServer } = await showJob(settings, { target: 'latest', signal });
@@ -289,14 +289,18 @@ function requiredTables(tables: Readonly<Record<string, number>>): RequiredTable
   });
 }
 
-/** The newest witness of a snapshot, when a drill is to be held at one. */
-async function witnessed(settings: Settings, run: JobRun): Promise<WitnessDocument | undefined> {
+/** The newest witness of a snapshot that is still there, when a drill is to be held at one. */
+async function witnessed(
+  settings: Settings,
+  run: JobRun,
+  listing: Listing,
+): Promise<WitnessDocument | undefined> {
   if (run.at !== 'witness') return undefined;
   return withRepository(settings, run.signal, async (repository) => {
     const at = { source: settings.sourceName, signal: run.signal };
     for (const id of (await listWitnesses(repository, at)).reverse()) {
       const witness = await readWitness(repository, { source: settings.sourceName, id }, at);
-      if (witness.snapshot !== undefined) return witness;
+      if (listing.snapshots.some((snapshot) => snapshot.id === witness.snapshot)) return witness;
     }
     throw new Failure('recovery.no_point', 'no snapshot has a witness', {
       remedy: 'take one with tidemark snapshot --witness',
