@@ -18,6 +18,7 @@ import { formatCount, parseDuration } from '../model/quantities.ts';
 import { connect } from '../postgres/connection.ts';
 import type { Connection } from '../postgres/connection.ts';
 import type { ConnectionSettings } from '../postgres/connection-settings.ts';
+import { parseRecoveryTarget } from '../recovery/target.ts';
 import type { RestoreEvent } from '../restore/request.ts';
 import { openDrillServer } from './drill-server.ts';
 import type { DrillServer } from './drill-server.ts';
@@ -63,6 +64,8 @@ export async function drillJob(settings: Settings, run: JobRun): Promise<DrillDo
   const sealer = settings.sealer();
   const witness = await witnessed(settings, run, listing);
   const target = targetOf(run.at, { listing, witness });
+  // A typo is no drill that failed.
+  parseRecoveryTarget(target);
   run.onEvent({ kind: 'point', target });
   const { server: sourceServer } = await showJob(settings, { target: 'latest', signal });
   const clock = new PhaseClock();

@@ -97,6 +97,13 @@ test('a backup with a witness is proved, with the user’s own checks, a page, a
   expect((await tidemark(['drill', '--list', ...common])).stdout).toContain(ran.drill.id);
 });
 
+test('a typo is told at once, and is no drill that failed', async () => {
+  const before = (await tidemark(['drill', '--list', ...common])).stdout;
+  const ran = await tidemark(['drill', '--at', 'yesterday', ...common]);
+  expect(ran).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('usage.invalid') as string });
+  expect((await tidemark(['drill', '--list', ...common])).stdout).toBe(before);
+});
+
 test('a check that fails, and a table that is missing, are named: exit 9', async () => {
   const drill = {
     checks: [
